@@ -1,0 +1,18 @@
+/* Hashes, on libsodium: SHA-256 for the journal and plan hashes, BLAKE2b-256 (generichash) for snapshot content. */
+#ifndef DATA_HASH_H
+#define DATA_HASH_H
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#define HASH_SIZE 32
+#define HASH_HEX_SIZE 65
+
+/* Call once at start. */
+void hash_setup(void);
+void hash_sha256_hex(const void *bytes, size_t size, char ret[HASH_HEX_SIZE]);
+void hash_blake2b_hex(const void *bytes, size_t size, char ret[HASH_HEX_SIZE]);
+/* Whole file by descriptor or path, streamed. ret_size may be NULL. */
+must_check int hash_blake2b_file(const char *path, char ret[HASH_HEX_SIZE], uint64_t *ret_size, struct err *err);
+
+#endif

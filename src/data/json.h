@@ -1,0 +1,37 @@
+/* JSON values as members of the talloc tree, canonical form, and short ways to build and read them. */
+#ifndef DATA_JSON_H
+#define DATA_JSON_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+/* Call once at start: jansson aborts when memory ends, like everything else. */
+void json_setup(void);
+
+/* Ties one reference to a talloc context: released when the context is freed. Returns its argument (borrowed from then on). */
+json_t *json_keep(const void *ctx, json_t *reference);
+/* Strict parse of a short text (no places): duplicate keys, trailing bytes, depth over 64 and size over `max` are errors. Kept in ctx. */
+must_check int json_parse(const void *ctx, const char *text, size_t size, size_t max, json_t **ret, struct err *err);
+
+/* Canonical text: keys sorted by bytes, no blanks, integers as such, reals in the shortest form that reads back the same (RFC 8785 for what it
+ * covers; integers beyond 2^53 are kept exactly). The same value always gives the same bytes: what is hashed and compared. */
+char *json_canonical(const void *ctx, const json_t *value);
+/* For people: two blanks of indent, order kept. */
+char *json_pretty(const void *ctx, const json_t *value);
+
+/* Object from a format as in json_pack, aborting on a wrong format; kept in ctx. Use for what the program itself builds. */
+json_t *json_make(const void *ctx, const char *format, ...);
+/* Members; the default when missing or of another type. Borrowed. */
+const char *json_str(const json_t *object, const char *key, const char *fallback);
+int64_t json_int(const json_t *object, const char *key, int64_t fallback);
+bool json_flag(const json_t *object, const char *key, bool fallback);
+/* Sets a string member; nothing when value is NULL. */
+void json_put_str(json_t *object, const char *key, const char *value);
+void json_put_int(json_t *object, const char *key, int64_t value);
+void json_put_flag(json_t *object, const char *key, bool value);
+/* Sets a member to a borrowed value (a new reference is taken); nothing when NULL. */
+void json_put(json_t *object, const char *key, json_t *value);
+
+#endif
