@@ -1,0 +1,43 @@
+/* The request that a worker is sent, built from a run's state: one place for the wire form (docs/driver-protocol.md). Pure. */
+#ifndef CORE_CALL_H
+#define CORE_CALL_H
+
+#include "core/project.h"
+#include "core/run.h"
+
+/* Where things stand; made by the caller. */
+struct call_places {
+	const char *project_dir, *state_dir, *store;
+	const char *snapshot_root; /* .deployments/rollback-snapshots */
+	const char *record_root;   /* .deployments/recorded: what capture kept at record time, per deployment id and component */
+};
+
+enum worker_kind { WORKER_DRIVER, WORKER_PROBE, WORKER_CHANNEL };
+
+struct work {
+	uint64_t id;             /* chosen by the caller, unique among those in flight */
+	enum worker_kind kind;
+	const char *name;        /* of the driver, probe or channel */
+	json_t *request;         /* one line of the protocol */
+	int64_t deadline_ms;     /* monotonic */
+};
+
+/* For drivers: {"verb","protocol":1,"component","name","environment","projectDir","stateDir","store","target","sourceDir","observed","snapshotDir","idempotencyKey","actor","reason","runId","deadlineMs"}.
+ * `verb` CAPTURE, APPLY, UNDO or OBSERVE of a step. UNDO of a step with `previous` is an apply of that step's target; without, an undo of what was captured. OBSERVE asks for the goal of the present direction.
+ * Templates in the parameters are expanded here, from run->context and outputs. A deployment, configuration or data step with parameter deploymentId gets sourceDir record_root/ID/COMPONENT; a data step's snapshotId
+ * and tables' backup ids are resolved to directories under record_root or snapshot_root ("sources": {id: dir}).
+ * A step of a run with undo_of whose type is "undo" calls the driver's undo with the snapshot of that run. deadlineMs in the request is the time that is left, in ms. */
+must_check int call_build(const void *ctx, const struct run *run, const struct run_step *step, enum verb verb, const struct environment *environment,
+	const struct call_places *places, int64_t mono_now_ms, struct work *ret, struct err *err);
+/* For observe, check and capture outside of a run (plan, record): target and dirs may be NULL. */
+must_check int call_component(const void *ctx, const struct environment *environment, const struct component *component, const char *verb, json_t *target,
+	const char *source_dir, const char *snapshot_dir, const struct call_places *places, int64_t mono_now_ms, int64_t timeout_ms, struct work *ret, struct err *err);
+/* Directory of a subject inside a snapshot: "component-api", "flag-use-new-api". */
+char *call_subject_dir(const void *ctx, const char *subject);
+/* What came back from observe. */
+struct observed { const char *version, *state; int healthy, at_target; json_t *details; json_t *whole; };
+must_check int call_read_observation(const void *ctx, json_t *result, struct observed *ret, struct err *err);
+/* Is it there? The driver's word, else version equality with the target (or with what was captured). 1, 0, -1: cannot tell. */
+int call_at_goal(const struct run_step *step, bool undoing, const struct observed *observed);
+
+#endif

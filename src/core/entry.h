@@ -1,0 +1,62 @@
+/* Entries: the lines of the journal. The kinds are listed here and nowhere else.
+ *
+ * The chain: hash = SHA-256 over canonical JSON of {"seq","id","at","kind","environment","run","actor","data","previous"} (absent members left out), in lower-case hex; "previous" is the hash of
+ * the entry before, and 64 zeros for the first. */
+#ifndef CORE_ENTRY_H
+#define CORE_ENTRY_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+
+struct entry {
+	int64_t seq;             /* 1, 2, 3... without gaps; 0 before it is appended */
+	const char *id;          /* made by append when NULL */
+	int64_t wall_ms;
+	const char *kind;        /* one of ENTRY_* */
+	const char *environment; /* NULL: none */
+	const char *run;         /* run id; NULL */
+	const char *actor;       /* who: "ana@laptop", "ci", "unship" */
+	json_t *data;            /* object, never NULL after append */
+	const char *previous, *hash; /* set by append */
+};
+
+/* Registry */
+#define ENTRY_DEPLOYMENT_RECORDED   "deployment.recorded"   /* {deployment} */
+#define ENTRY_DEPLOYMENT_HEALTH     "deployment.health"     /* {deployment, health, source, probes: [{name, status, message}]} */
+#define ENTRY_DEPLOYMENT_STATUS     "deployment.status"     /* {deployment, status, run} */
+#define ENTRY_DEPLOYMENT_QUARANTINE "deployment.quarantine" /* {deployment, reason} */
+#define ENTRY_DEPLOYMENT_RELEASE    "deployment.release"    /* {deployment, reason}: quarantine lifted */
+#define ENTRY_DEPLOYMENT_MARK       "deployment.mark"       /* {deployment, rollbackTarget} */
+/* Runs; core/run.h folds them */
+#define ENTRY_RUN_REQUESTED         "run.requested"         /* {plan, planHash, expected, from, to, reason, options, context, undoOf, findings} */
+#define ENTRY_RUN_STARTED           "run.started"           /* {holder, resumed} */
+#define ENTRY_STEP_CAPTURED         "step.captured"         /* {step, subject, observed, attempt} */
+#define ENTRY_SNAPSHOT_TAKEN        "snapshot.taken"        /* {snapshot, files, bytes, manifest} */
+#define ENTRY_STEP_BEGUN            "step.begun"            /* {step, verb: apply|undo, attempt, key} intent */
+#define ENTRY_STEP_ENDED            "step.ended"            /* {step, verb, attempt, outcome: done|failed|unknown, code, message, retryable, observed, outputs, logs, durationMs, settled} */
+#define ENTRY_RUN_WAITING           "run.waiting"           /* {step, question: unknown|approval, message} */
+#define ENTRY_RUN_ANSWERED          "run.answered"          /* {step, answer: done|retry|restore|approve|reject} */
+#define ENTRY_RUN_CANCEL            "run.cancel"            /* {reason} */
+#define ENTRY_RUN_ENDED             "run.ended"             /* {status, changed, code, step, message, phases: {capture,apply,verify,undo: ms}} */
+/* Flags, snapshots, telling */
+#define ENTRY_FLAG_SET              "flag.set"              /* {flag, group, state, previous, reason} */
+#define ENTRY_FLAG_RESTORED         "flag.restored"         /* {flag, state, previous, change} */
+#define ENTRY_SNAPSHOT_VERIFIED     "snapshot.verified"     /* {snapshot, ok, problems} */
+#define ENTRY_SNAPSHOT_RESTORED     "snapshot.restored"     /* {snapshot, component} */
+#define ENTRY_SNAPSHOT_PRUNED       "snapshot.pruned"       /* {snapshot} */
+#define ENTRY_NOTIFICATION_QUEUED   "notification.queued"   /* {notification, event, channel, recipients, message, details} */
+#define ENTRY_NOTIFICATION_DELIVERED "notification.delivered" /* {notification, recipient, attempt} */
+#define ENTRY_NOTIFICATION_FAILED   "notification.failed"   /* {notification, recipient, attempt, message, final} */
+#define ENTRY_PLAN_SAVED            "plan.saved"            /* {plan, planHash, path} */
+#define ENTRY_REFUSED               "refused"               /* {operation, code, message, findings} */
+
+/* The bytes that are hashed, in ctx. */
+char *entry_canonical(const void *ctx, const struct entry *entry);
+/* Fills entry->hash (in ctx) from its content and entry->previous. */
+void entry_seal(const void *ctx, struct entry *entry);
+#define ENTRY_FIRST_PREVIOUS "0000000000000000000000000000000000000000000000000000000000000000"
+json_t *entry_json(const struct entry *entry); /* new reference, camelCase as in the API */
+
+#endif

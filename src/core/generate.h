@@ -1,0 +1,49 @@
+/* Generates a plan from the difference between what is observed now and a target deployment (P4), in the phases of P7: flags, stop services, code, configuration, data, cache, start
+ * services, traffic, verify. Pure.
+ *
+ * Order: every step of a phase needs those of the phase before; within one phase components run in parallel unless `needs` orders them (services stop in reverse, start in order). Critical
+ * components come first in every phase where `needs` allows: steps of the phase that are not critical need the critical ones (H5, property 11), and a service that a critical component needs counts as critical.
+ * A service is stopped and started when its own version differs or when something that it needs, directly or not, is taken back. Data components take part only without preserve_data. Flags: one step per flag whose state differs.
+ * The last step (type health) runs the probes of the touched components, unless there are none. */
+#ifndef CORE_GENERATE_H
+#define CORE_GENERATE_H
+
+#include "core/deployment.h"
+#include "core/plan.h"
+
+struct difference {
+	const char *component, *kind;  /* kind of its driver; what changes reads "from -> to" */
+	const char *from, *to;         /* versions; for services also states */
+	const char *note;              /* "stays: data is preserved", "restart: needs code"; NULL */
+	bool changes;
+	json_t *items;                 /* e.g. flags or schema changes: [{name, from, to}]; NULL */
+};
+
+struct generate_input {
+	const struct environment *environment;
+	const struct deployment *target;
+	const char *present_id;        /* deployment that runs now; may be NULL */
+	json_t *observed;              /* component -> {"version","state","details"} */
+	enum driver_kind (*kind_of)(void *user, const char *driver);
+	void *user;
+	const char **only;             /* components to take back; NULL: all */
+	bool preserve_data;
+};
+
+struct generated {
+	struct plan *plan;             /* plan->step_count 0: nothing to do */
+	json_t *document;              /* the plan as JSON */
+	struct difference *differences;
+	size_t difference_count;
+	const char **not_reverted;     /* sentences: what this plan leaves as it is; NULL-terminated */
+};
+
+must_check int plan_generate(const void *ctx, const struct generate_input *input, struct generated *ret, struct err *err);
+/* The hash that binds: SHA-256 over the canonical plan, the environment, and version and state observed of each component that the plan touches. */
+char *plan_hash(const void *ctx, const struct plan *plan, const char *environment, json_t *observed);
+/* What the run must find again: {"component": {"version","state"}} of the touched ones. New reference. */
+json_t *plan_expected(const struct plan *plan, json_t *observed);
+/* The names of the components that a plan touches, in order of first touch; NULL-terminated. */
+const char **plan_components(const void *ctx, const struct plan *plan);
+
+#endif

@@ -1,0 +1,66 @@
+/* The project file unship.yaml: environments, their components, probes, triggers, who is told, objectives. Pure: it is handed a document.
+ * The field tables of this file are the reference (docs/reference/project-file.md is made from them). */
+#ifndef CORE_PROJECT_H
+#define CORE_PROJECT_H
+
+#include "core/driver.h"
+#include "data/problems.h"
+
+struct component {
+	const char *name, *driver;
+	bool critical;
+	const char **needs;      /* names of components that it uses; NULL-terminated, never NULL */
+	json_t *config;          /* the whole object as written (borrowed from the document), without secrets' values */
+	const char *path;        /* place in the document: environments.production.components.api */
+};
+
+struct probe_config {
+	const char *name, *type, *component; /* component may be NULL */
+	int64_t every_ms, timeout_ms;        /* defaults 30 s, 5 s */
+	json_t *config;
+};
+
+struct notify_rule {
+	const char *channel;
+	const char **recipients, **on;       /* events: start, progress, completed, failed, emergency, status */
+	json_t *config;
+};
+
+struct objectives { int64_t rollback_ms, flags_off_ms, notify_ms, health_ms, stable_ms; }; /* defaults 60s, 10s, 10s, 2m, 15m */
+
+struct environment {
+	const char *name;
+	bool protected;
+	struct component *components;
+	size_t component_count;
+	struct probe_config *probes;
+	size_t probe_count;
+	struct notify_rule *notify;
+	size_t notify_count;
+	json_t *triggers;        /* object or NULL; read by watch/ */
+	struct objectives objectives;
+};
+
+struct project {
+	const char *name;
+	struct environment *environments;
+	size_t environment_count;
+	int64_t snapshots_keep;  /* default 20 */
+	json_t *snapshots_seal;  /* NULL: not sealed */
+	const char *store;       /* "sqlite" or postgres://... */
+	const struct doc *doc;
+};
+
+/* Reads and checks everything: unknown keys with the nearest known one, `needs` that name no component, cycles in `needs`, unknown drivers, probes and
+ * channels (a driver that is not in the catalogue is looked up by `external`, which returns the field table's JSON of
+ * unship-driver-NAME or NULL; may be NULL: then unknown drivers are accepted unchecked), probes of unknown components,
+ * parameters of each driver by its table. Every problem goes to `problems`; the project is returned as far as it could be read (never NULL). */
+struct project *project_read(const void *ctx, const struct doc *doc, const struct catalogue *catalogue,
+	bool (*external)(void *user, const char *driver), void *user, struct problems *problems);
+
+struct environment *project_environment(const struct project *project, const char *name);         /* NULL when there is none */
+/* The same with an error that lists what there is and names the nearest. */
+must_check int project_find_environment(const struct project *project, const char *name, struct environment **ret, struct err *err);
+struct component *environment_component(const struct environment *environment, const char *name); /* NULL */
+
+#endif

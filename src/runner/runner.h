@@ -1,0 +1,34 @@
+/* The runner carries a run out: claims it, folds its entries, asks the engine, makes the calls, commits what came of them, until the run has ended or waits for a person.
+ *
+ * One thread per run: runner_run returns when the run ended or waits. What it does is safe at any point of death: see core/engine.h. While it works it renews its claim at a third of the lease; a lost claim
+ * stops it at once without writing (somebody else has taken over): ERR_CONFLICT.
+ * When the store fails after an effect, the runner reads the journal again before it goes on; when it stays unreachable for `store_patience_ms` it returns ERR_STORE and leaves the run for `resume`.
+ * New entries by others (cancel, answers) are looked for at every step's end and at least every 500 ms. */
+#ifndef RUNNER_RUNNER_H
+#define RUNNER_RUNNER_H
+
+#include "core/engine.h"
+#include "core/executor.h"
+#include "core/journal.h"
+
+struct runner {
+	struct journal *journal;
+	struct executor *executor;
+	const struct environment *environment;
+	struct call_places places;
+	const char *actor;             /* who runs it */
+	int64_t lease_ms;              /* default 15 s */
+	int64_t store_patience_ms;     /* default 30 s */
+	/* Writes the snapshot's manifest and makes it durable; fills details for snapshot.taken ({files, bytes, manifest}). */
+	int (*seal)(void *user, const struct run *run, json_t *details, struct err *err);
+	/* Told after every change of the run, with the entry that made it (NULL for progress), for live display; may be NULL. */
+	void (*watch)(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share, const char *message);
+	/* True: stop as soon as possible, leave the run for resume (Ctrl-C); may be NULL. Returns ERR_CANCELLED. */
+	bool (*interrupted)(void *user);
+	void *user;
+};
+
+/* 0: the run ended or waits; its status in *ret (ctx owns the run). */
+must_check int runner_run(struct runner *runner, const void *ctx, const char *run_id, struct run **ret, struct err *err);
+
+#endif
