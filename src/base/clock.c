@@ -38,7 +38,7 @@ char *clock_format(const void *ctx, int64_t wall_ms)
 	seconds = (time_t)((wall_ms - ms) / 1000);
 	assert_always(gmtime_r(&seconds, &tm) != NULL);
 	return mem_printf(ctx, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-			  tm.tm_sec, (int)ms);
+		tm.tm_sec, (int)ms);
 }
 
 /* Exactly `count` digits; advances. -1 when there are none. */
@@ -86,7 +86,7 @@ static bool parse_time(const char **at, struct tm *tm, int *ret_ms)
 
 	*ret_ms = 0;
 	if ((tm->tm_hour = digits(at, 2)) < 0 || !skip(at, ":") || (tm->tm_min = digits(at, 2)) < 0 || !skip(at, ":") ||
-	    (tm->tm_sec = digits(at, 2)) < 0)
+		(tm->tm_sec = digits(at, 2)) < 0)
 		return false;
 	if (tm->tm_hour > 23 || tm->tm_min > 59 || tm->tm_sec > 60)
 		return false;
@@ -127,7 +127,10 @@ int clock_parse(const char *text, int64_t *ret_wall_ms, struct err *err)
 
 char *clock_format_age(const void *ctx, int64_t wall_ms, int64_t now_ms)
 {
-	static const struct { int64_t seconds; const char *unit; } units[] = { { 86400, "d" }, { 3600, "h" }, { 60, "min" }, { 1, "s" } };
+	static const struct {
+		int64_t seconds;
+		const char *unit;
+	} units[] = { { 86400, "d" }, { 3600, "h" }, { 60, "min" }, { 1, "s" } };
 	bool future = wall_ms > now_ms;
 	int64_t seconds = (future ? wall_ms - now_ms : now_ms - wall_ms) / 1000;
 	size_t i = 0;

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/path.h"
 
 /* Reads a regular file (links followed) of at most `max` bytes; the result ends with an extra 0 byte. ERR_TOO_LARGE above. ret_size may be NULL. */
 must_check int fs_read(const void *ctx, const char *path, size_t max, char **ret, size_t *ret_size, struct err *err);
@@ -23,12 +24,8 @@ must_check int fs_symlink_atomic(const char *target, const char *path, struct er
 must_check int fs_sync_dir(const char *path, struct err *err);
 bool fs_exists(const char *path); /* lstat */
 bool fs_is_dir(const char *path); /* stat */
-/* Joins with one slash; an absolute `b` is returned alone. */
-char *fs_join(const void *ctx, const char *a, const char *b);
 /* Names in a directory (without . and ..), sorted by bytes; array ends with NULL. */
 must_check int fs_list(const void *ctx, const char *path, char ***ret, struct err *err);
-/* True for a relative path without "..", empty parts or a leading slash: safe to join under a root. */
-bool fs_is_inside(const char *relative);
 /* Bytes free to this user on the file system of `path`. */
 must_check int fs_free_bytes(const char *path, uint64_t *ret, struct err *err);
 /* Writes all bytes to a descriptor, through EINTR and short writes. */

@@ -10,6 +10,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_NONE };
 enum log_form { LOG_TEXT, LOG_JSON };
 
 void log_setup(enum log_level level, enum log_form form, int fd);
+/* In a forked child whose descriptors were closed: from now on to stderr, whatever was set up. */
+void log_to_stderr(void);
 enum log_level log_level(void);
 must_check int log_level_parse(const char *text, enum log_level *ret, struct err *err);
 const char *log_level_name(enum log_level level);

@@ -11,17 +11,16 @@
 
 #include "base/banned.h"
 
-#define printf_like(format, first) __attribute__((format(printf, format, first)))
-#define must_check                 __attribute__((warn_unused_result))
-#define unused_arg                 __attribute__((unused))
+#define printf_like(text, first) __attribute__((__format__(__printf__, text, first)))
+#define must_check               __attribute__((warn_unused_result))
+#define unused_arg               __attribute__((unused))
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 #define MIN(a, b)         ((a) < (b) ? (a) : (b))
 #define MAX(a, b)         ((a) > (b) ? (a) : (b))
 
 /* Asserts stay on in release: a broken invariant must stop the program before it does harm. The journal makes stopping safe. */
-#define assert_always(condition) \
-	((condition) ? (void)0 : assert_failed(#condition, __FILE__, __LINE__))
+#define assert_always(condition) ((condition) ? (void)0 : assert_failed(#condition, __FILE__, __LINE__))
 __attribute__((noreturn)) void assert_failed(const char *condition, const char *file, int line);
 
 /* _cleanup_(f) runs f(&variable) when the variable leaves its block. */
@@ -31,8 +30,8 @@ __attribute__((noreturn)) void assert_failed(const char *condition, const char *
 #define _cleanup_fclose_    _cleanup_(cleanup_fclose)
 #define _cleanup_talloc_    _cleanup_(cleanup_talloc)
 
-void cleanup_close(int *fd);       /* closes if >= 0, keeps errno */
-void cleanup_free(void *pointer);  /* pointer to a malloc'ed pointer */
+void cleanup_close(int *fd);      /* closes if >= 0, keeps errno */
+void cleanup_free(void *pointer); /* pointer to a malloc'ed pointer */
 void cleanup_fclose(FILE **file);
 void cleanup_talloc(void *pointer); /* pointer to a talloc pointer */
 

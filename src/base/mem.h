@@ -17,7 +17,7 @@
 	((type *)mem_check(_talloc_realloc_array((ctx), (pointer), sizeof(type), (unsigned)(count), #type "[]")))
 
 void *mem_check(void *pointer);
-void *mem_context(const void *parent); /* an empty node of the tree */
+void *mem_context(const void *parent);               /* an empty node of the tree */
 char *mem_strdup(const void *ctx, const char *text); /* NULL gives NULL */
 char *mem_strndup(const void *ctx, const char *text, size_t length);
 char *mem_printf(const void *ctx, const char *format, ...) printf_like(2, 3);

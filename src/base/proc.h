@@ -26,34 +26,34 @@ struct proc_entry {
 };
 
 struct proc_spec {
-	const char *const *argv;    /* NULL-terminated; argv[0] searched in PATH, or the name of a proc_entry when `entry` */
-	bool entry;                 /* run a registered entry in a forked child, no exec */
-	const char *const *env;     /* NULL-terminated "NAME=value"; NULL: a clean environment (PATH, HOME, LANG, TZ, TMPDIR of ours) */
-	const char *dir;            /* working directory, NULL: ours */
-	const char *input;          /* written to its standard input, then closed; NULL: /dev/null, unless want_input */
+	const char *const *argv; /* NULL-terminated; argv[0] searched in PATH, or the name of a proc_entry when `entry` */
+	bool entry;              /* run a registered entry in a forked child, no exec */
+	const char *const *env;  /* NULL-terminated "NAME=value"; NULL: a clean environment (PATH, HOME, LANG, TZ, TMPDIR of ours) */
+	const char *dir;         /* working directory, NULL: ours */
+	const char *input;       /* written to its standard input, then closed; NULL: /dev/null, unless want_input */
 	size_t input_size;
-	bool want_input;            /* give the writing end of its standard input in proc->in instead */
-	const char *output_path;    /* standard output and error appended to this file instead of pipes (services) */
-	bool detach;                /* outlives us; see above. The handle has only the pid */
-	int64_t deadline_ms;        /* monotonic; 0: none. Then SIGTERM to the group, after grace_ms SIGKILL */
-	int64_t grace_ms;           /* default 2000 */
-	size_t output_max;          /* bytes kept of each stream (the first half and the last half); default 1 MiB */
-	bool kill_on_overflow;      /* more than output_max: kill instead of dropping the middle */
+	bool want_input;         /* give the writing end of its standard input in proc->in instead (SIGPIPE is ignored from then on) */
+	const char *output_path; /* standard output and error appended to this file instead of pipes (services) */
+	bool detach;             /* outlives us; see above. The handle has only the pid */
+	int64_t deadline_ms;     /* monotonic; 0: none. Then SIGTERM to the group, after grace_ms SIGKILL */
+	int64_t grace_ms;        /* default 2000 */
+	size_t output_max;       /* bytes kept of each stream (the first half and the last half); default 1 MiB */
+	bool kill_on_overflow;   /* more than output_max: kill instead of dropping the middle */
 };
 
 struct proc {
-	pid_t pid;       /* also the process group */
-	int pidfd;       /* -1 when detached */
-	int status_fd;   /* spawner's report; -1 when forked directly */
+	pid_t pid;        /* also the process group; 0 once proc_poll has seen its end */
+	int pidfd;        /* -1 when detached */
+	int status_fd;    /* spawner's report; -1 when forked directly */
 	int in, out, err; /* pipes, -1 when not wanted; non-blocking */
 };
 
 struct proc_result {
-	int exit_code;       /* 0..255; -1 when ended by a signal */
-	int signal;          /* 0, or the signal that ended it */
-	bool timed_out;      /* the deadline passed */
+	int exit_code;  /* 0..255; -1 when ended by a signal */
+	int signal;     /* 0, or the signal that ended it */
+	bool timed_out; /* the deadline passed */
 	bool overflowed;
-	bool lost;           /* the spawner died: how it ended is not known */
+	bool lost;             /* the spawner died: how it ended is not known */
 	char *output, *errors; /* owned by ctx, 0-terminated, may contain 0 bytes before */
 	size_t output_size, errors_size;
 	int64_t duration_ms;

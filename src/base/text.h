@@ -18,8 +18,8 @@ must_check int text_parse_int(const char *text, int64_t min, int64_t max, int64_
 
 char *text_hex(const void *ctx, const void *bytes, size_t size);
 must_check int text_unhex(const char *hex, void *ret_bytes, size_t size, struct err *err); /* exactly 2 * size digits */
-char *text_base64(const void *ctx, const void *bytes, size_t size);      /* standard alphabet, padded */
-char *text_url_encode(const void *ctx, const char *text);                /* RFC 3986: all but unreserved as %XX */
+char *text_base64(const void *ctx, const void *bytes, size_t size);                        /* standard alphabet, padded */
+char *text_url_encode(const void *ctx, const char *text);                                  /* RFC 3986: all but unreserved as %XX */
 
 /* Control characters (but \t and \n when `multiline`) and invalid UTF-8 written as \xNN: safe for a terminal and a log line. */
 char *text_printable(const void *ctx, const char *text, size_t length, bool multiline);
