@@ -6,15 +6,20 @@
  *   irreversible [..]                 migrations that cannot go backwards
  *   configKeys  {"DATABASE_URL": "string"}   keys of a configuration with their types
  *   flags       {"use-new-api": true}
- *   needs       {"db": ">=3"}         versions of other components that this one needs (min version per component)
+ *   needs       {"db": ">=3"}         versions of other components that this one needs: >=, >, =, or a bare version, which means >=
+ *   version     "3.1.0"               what `needs` of others is compared with; of the observation where the whole of it is handed in
  *
  * Rules, by name of the finding:
- *   schema_compatibility   data stays: the live schema must serve the code that ran on the target's schema. Missing table or column: error. New column NOT NULL without default in a table that the old
- *                          code writes to: error. Narrowed type (TEXT -> INTEGER, VARCHAR(100) -> VARCHAR(50)): error. Other changed type: warning. New table, new nullable column: passes.
- *                          data returns too (preserve_data false): warning that newer rows are lost. Each with a witness in the evidence {table, column, live, target}.
+ *   schema_compatibility   data stays: the live schema must serve the code that ran on the target's schema. Missing table or column:
+ * error. New column NOT NULL without default in a table that the old
+ *                          code writes to: error. Narrowed type (TEXT -> INTEGER, VARCHAR(100) -> VARCHAR(50)): error. Other changed type:
+ * warning. New table, new nullable column: passes.
+ *                          Nullable column that became NOT NULL: error without a default, else warning. data returns too (preserve_data
+ * false): warning that newer rows are lost. Each with a witness in the evidence {table, column, live, target}.
  *   migration_reversible   an irreversible migration lies between and the data is to go back: error.
  *   version_jump           another major line: warning.
- *   config_compatibility   configuration stays (partial rollback): keys that the target had and are gone: error; changed type: warning. Configuration returns as well: passes.
+ *   config_compatibility   configuration stays (partial rollback): keys that the target had and are gone: error; changed type: warning.
+ * Configuration returns as well: passes.
  *   service_dependencies   a partial rollback leaves a component older than another one needs: error.
  *   flag_compatibility     flags that the target did not know: info; flags that it knew and are gone: warning. */
 #ifndef CORE_COMPAT_H
@@ -24,13 +29,14 @@
 
 struct compat_input {
 	const char *from_version, *to_version;
-	json_t *live;      /* component -> details observed now */
-	json_t *target;    /* component -> details recorded with the target */
+	json_t *live;      /* component -> details observed now, or the whole observation {"version","state","details"} */
+	json_t *target;    /* component -> the same, recorded with the target */
 	json_t *returning; /* component -> true for those that the plan takes back */
 	bool preserve_data;
 };
 
-/* One finding per rule and witness; a rule that has nothing to say adds one that passed when it had facts, none when it had no facts (that is said by "schema_known": info). */
+/* One finding per rule and witness; a rule that has nothing to say adds one that passed when it had facts, none when it had no facts (that
+ * is said by "schema_known": info). */
 void compat_check(const struct compat_input *input, struct findings *findings);
 
 #endif

@@ -35,7 +35,8 @@ json_t *deployment_json(const struct deployment *deployment); /* new reference; 
 
 /* Which deployment to return to. Given all deployments of one environment (any order), the present one and facts about each candidate, orders them from best to worst.
  * Order: eligible before not; passing evidence before unknown; newest lineage first. Not eligible: the present one, failed, quarantined, failing evidence,
- * artefacts gone, incompatible. A deployment that a rollback recorded (rollback_of) stands for the content that it returned to. "Position minus one" plays no part. */
+ * artefacts gone, incompatible. A deployment that a rollback recorded (rollback_of) stands for the content that it returned to (that of the newest
+ * older deployment with the same versions): it shares that one's quarantine, and when either is the present one the other is no candidate. "Position minus one" plays no part. */
 struct candidate {
 	const struct deployment *deployment;
 	bool eligible;

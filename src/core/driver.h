@@ -36,6 +36,8 @@ struct driver_call {
 	const char *state_dir;       /* absolute .deployments/ */
 	const char *store;           /* the store's address, for the driver of unship's own flags */
 	json_t *target;              /* {"version",...} or NULL. Other members by step type: "action", "targetState", "items", "tables", ... */
+	json_t *step;                /* {"id","type","parameters"} of the step that this call is for; NULL outside of a run */
+	json_t *sources;             /* for data steps: {"id of a snapshot or deployment": "absolute directory of its content"}, or NULL */
 	const char *source_dir;      /* where the target's content was kept when it was recorded (capture's files), or NULL */
 	json_t *observed;            /* what observe said last, or NULL */
 	const char *snapshot_dir;    /* capture writes there; undo reads there; observe without target compares with it. Absolute; may be NULL */

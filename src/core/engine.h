@@ -16,13 +16,16 @@
 #define ENGINE_UNDO_ATTEMPTS 3
 #define ENGINE_CAPTURE_ATTEMPTS 3
 #define ENGINE_OBSERVE_ATTEMPTS 3
+#define ENGINE_OBSERVE_PAUSE_MS 1000 /* between them */
+#define ENGINE_BACKOFF_BASE_MS 1000
+#define ENGINE_BACKOFF_MAX_MS 60000
 #define ENGINE_PARALLEL_MAX 16      /* calls in flight per run */
 
 enum decision_kind {
 	DECIDE_CALL,   /* make the call `verb` of `step`; for APPLY and UNDO commit the intent first, unless `again` (it stands already) */
 	DECIDE_SEAL,   /* write the snapshot's manifest, then append snapshot.taken */
 	DECIDE_NOTIFY, /* append notification.queued and step.ended for `step` together */
-	DECIDE_PROBE,  /* run the probes of a health step */
+	DECIDE_PROBE,  /* run the probes of a health step; commit the intent first, unless `again` */
 	DECIDE_ASK,    /* append run.waiting for `step` with `question` */
 	DECIDE_STOP_CALL, /* cancel: end the call in flight of `step` */
 	DECIDE_WAIT,   /* nothing can be done before `until_ms` (wall) or a call ends; 0: only calls and people */
@@ -44,6 +47,20 @@ struct decision {
 
 /* All that may be begun now; at least one. `now_ms`: wall time. The decisions are independent of each other. */
 size_t engine_next(const struct run *run, int64_t now_ms, struct decision ret[ENGINE_DECISIONS_MAX]);
+
+/* How a call of apply, undo or observe ended. */
+struct call_end {
+	enum verb verb;
+	bool ok;            /* it answered with a result */
+	bool answered;      /* ok, or it answered with an error of its own: what it did is known. False: killed, died, stopped */
+	enum err_code code; /* when not ok */
+	int at_goal;        /* OBSERVE that is ok: 1 there, 0 not there, -1 cannot tell */
+};
+enum outcome { OUTCOME_NONE, OUTCOME_DONE, OUTCOME_FAILED, OUTCOME_UNKNOWN };
+const char *outcome_name(enum outcome outcome); /* "done", "failed", "unknown"; NULL for none */
+/* What it means for its step: an outcome to be committed, or OUTCOME_NONE: the step's transient members were set and engine_next says what comes next. An error that a driver reports itself is believed; silence
+ * is not: then the target is asked. A verification that cannot tell believes the driver. */
+enum outcome engine_outcome(const struct run *run, struct run_step *step, const struct call_end *end, int64_t now_ms);
 
 /* Delay before attempt n (n >= 2): uniform in [0, min(60 s, 1 s * multiplier^(n-2))], drawn from a hash of run id, step id and n, so that a replay draws the same. Full jitter:
  * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */

@@ -35,7 +35,7 @@ struct entry {
 #define ENTRY_STEP_CAPTURED         "step.captured"         /* {step, subject, observed, attempt} */
 #define ENTRY_SNAPSHOT_TAKEN        "snapshot.taken"        /* {snapshot, files, bytes, manifest} */
 #define ENTRY_STEP_BEGUN            "step.begun"            /* {step, verb: apply|undo, attempt, key} intent */
-#define ENTRY_STEP_ENDED            "step.ended"            /* {step, verb, attempt, outcome: done|failed|unknown, code, message, retryable, observed, outputs, logs, durationMs, settled} */
+#define ENTRY_STEP_ENDED            "step.ended"            /* {step, verb: apply|undo|capture, attempt, outcome: done|failed|unknown, code, message, retryable, observed, outputs, logs, durationMs, settled, notBegun: the call was never made} */
 #define ENTRY_RUN_WAITING           "run.waiting"           /* {step, question: unknown|approval, message} */
 #define ENTRY_RUN_ANSWERED          "run.answered"          /* {step, answer: done|retry|restore|approve|reject} */
 #define ENTRY_RUN_CANCEL            "run.cancel"            /* {reason} */

@@ -4,6 +4,10 @@
  * Order: every step of a phase needs those of the phase before; within one phase components run in parallel unless `needs` orders them (services stop in reverse, start in order). Critical
  * components come first in every phase where `needs` allows: steps of the phase that are not critical need the critical ones (H5, property 11), and a service that a critical component needs counts as critical.
  * A service is stopped and started when its own version differs or when something that it needs, directly or not, is taken back. Data components take part only without preserve_data. Flags: one step per flag whose state differs.
+ * A service that is stopped is started when it ran with the target, and left alone when it did not. Data that is to go back is restored also when its version is the same. Caches are cleared when
+ * anything but flags goes back. With `only`, other components stay as they are, also services that would be restarted: not_reverted says so.
+ * Ids of steps: <verb>-<component>, with the verbs stop, release (code), restore (configuration, data), clear, start, shift (traffic); flag-<key>; verify.
+ * An order that others imply is not written: a step that waits for one of its own phase does not name those of the phase before.
  * The last step (type health) runs the probes of the touched components, unless there are none. */
 #ifndef CORE_GENERATE_H
 #define CORE_GENERATE_H

@@ -12,9 +12,10 @@ struct graph {
 };
 
 struct graph *graph_new(const void *ctx, size_t count);
-void graph_need(struct graph *graph, size_t node, size_t needed); /* duplicates are ignored */
-/* Topological order, stable: among ready nodes the lowest index first. True, or false when there is a cycle, then *ret_cycle holds its nodes in order (first one repeated at
- * the end). Both belong to ctx. */
+void graph_need(struct graph *graph, size_t node, size_t needed); /* duplicates do no harm */
+/* Topological order, stable: among ready nodes the lowest index first. True, or false when there is a cycle, then *ret_cycle holds its
+ * nodes in order: each needs the next
+ * one (first one repeated at the end). Both belong to ctx. */
 bool graph_order(const void *ctx, const struct graph *graph, size_t **ret_order, size_t **ret_cycle, size_t *ret_cycle_count);
 /* True when `node` needs `other` directly or through others. */
 bool graph_reaches(const struct graph *graph, size_t node, size_t other);

@@ -1,0 +1,590 @@
+/* The project file (project.h, docs/reference/project-file.md). Everything that can be wrong is told at once, each with its place.
+ *
+ * A component, a probe and a notify rule have members of their own (driver, needs, ...) and those of what stands behind them (a driver's
+ * configuration): both
+ * tables are joined for reading, so that an unknown key is compared with all that could be meant. Pure; any thread. */
+#include "core/project.h"
+
+#include "base/text.h"
+#include "core/graph.h"
+#include "data/json.h"
+
+#define PROBE_EVERY_MIN_MS 100
+#define TIME_MAX_MS        (24.0 * 3600 * 1000)
+
+struct project_file {
+	const char *project, *store;
+	json_t *environments;
+	struct snapshots_file {
+		int64_t keep;
+		json_t *seal;
+	} snapshots;
+};
+/* clang-format off */
+static const struct field snapshots_fields[] = {
+	FIELD_INT(struct snapshots_file, keep, DEFAULT("20"), 1, 1000000, "how many snapshots are kept; older ones are pruned"),
+	FIELD_MAP(struct snapshots_file, seal, OPTIONAL, "encryption of snapshots at rest"),
+	FIELD_END
+};
+static const struct field project_fields[] = {
+	FIELD_NAME(struct project_file, project, REQUIRED, "name of the project"),
+	FIELD_MAP(struct project_file, environments, REQUIRED, "environments by name"),
+	FIELD_GROUP(struct project_file, snapshots, OPTIONAL, snapshots_fields, "snapshots taken before each run"),
+	FIELD_STR(struct project_file, store, DEFAULT("sqlite"), "sqlite, or the address of a PostgreSQL database"),
+	FIELD_END
+};
+/* clang-format on */
+struct seal_file {
+	json_t *key;
+};
+/* clang-format off */
+static const struct field seal_fields[] = {
+	FIELD_SECRET(struct seal_file, key, REQUIRED, "key that snapshots are encrypted with"),
+	FIELD_END
+};
+/* clang-format on */
+
+struct environment_file {
+	bool protected;
+	json_t *components, *probes, *triggers, *notify, *objectives;
+};
+/* clang-format off */
+static const struct field objectives_fields[] = {
+	FIELD_MS(struct objectives, rollback_ms, DEFAULT("60s"), "a whole rollback"),
+	FIELD_MS(struct objectives, flags_off_ms, DEFAULT("10s"), "flags of a group switched off"),
+	FIELD_MS(struct objectives, notify_ms, DEFAULT("10s"), "people told"),
+	FIELD_MS(struct objectives, health_ms, DEFAULT("2m"), "health verified"),
+	FIELD_MS(struct objectives, stable_ms, DEFAULT("15m"), "stable again"),
+	FIELD_END
+};
+static const struct field environment_fields[] = {
+	FIELD_BOOL(struct environment_file, protected, DEFAULT("false"), "force and emergency need special permissions here"),
+	FIELD_MAP(struct environment_file, components, REQUIRED, "everything in this environment that has a version"),
+	FIELD_MAP(struct environment_file, probes, OPTIONAL, "health probes by name"),
+	FIELD_MAP(struct environment_file, triggers, OPTIONAL, "rules that lead to a rollback, an approval or an alert"),
+	FIELD_JSON(struct environment_file, notify, OPTIONAL, "who is told of what: a list of rules"),
+	FIELD_MAP(struct environment_file, objectives, OPTIONAL, "time limits that every rollback is measured against"),
+	FIELD_END
+};
+/* clang-format on */
+
+struct component_file {
+	const char *driver;
+	bool critical;
+	const char **needs;
+};
+/* clang-format off */
+static const struct field component_fields[] = {
+	FIELD_NAME(struct component_file, driver, REQUIRED, "what stands behind the component"),
+	FIELD_BOOL(struct component_file, critical, DEFAULT("false"), "comes first wherever its needs allow"),
+	FIELD_LIST(struct component_file, needs, OPTIONAL, "components that this one uses"),
+	FIELD_END
+};
+/* clang-format on */
+
+struct probe_file {
+	const char *type, *component;
+	int64_t every_ms, timeout_ms;
+};
+/* clang-format off */
+static const struct field probe_fields[] = {
+	FIELD_NAME(struct probe_file, type, REQUIRED, "kind of probe"),
+	FIELD_ANY_(struct probe_file, every_ms, MS, NULL, PROBE_EVERY_MIN_MS, TIME_MAX_MS, NULL, "time between two runs", DEFAULT("30s")),
+	FIELD_ANY_(struct probe_file, timeout_ms, MS, NULL, 1, TIME_MAX_MS, NULL, "limit of one run", DEFAULT("5s")),
+	FIELD_NAME(struct probe_file, component, OPTIONAL, "component whose health it tells"),
+	FIELD_END
+};
+/* clang-format on */
+
+struct notify_file {
+	const char *channel;
+	const char **recipients, **on;
+};
+/* clang-format off */
+static const struct field notify_fields[] = {
+	FIELD_NAME(struct notify_file, channel, REQUIRED, "the way to tell them"),
+	FIELD_LIST(struct notify_file, recipients, REQUIRED, "addresses in the channel's own form"),
+	FIELD_LIST(struct notify_file, on, OPTIONAL,
+		"events: start, progress, completed, failed, emergency, status; all but progress and status when missing"),
+	FIELD_END
+};
+/* clang-format on */
+
+struct reading {
+	struct project *project;
+	const struct catalogue *catalogue;
+	bool (*external)(void *user, const char *driver);
+	void *user;
+	struct problems *problems;
+	void *tmp; /* ends with the reading */
+};
+
+static void unknown(struct reading *reading, const char *path, const char *what, const char *name, const char *const *known)
+{
+	const char *nearest = text_nearest(name, known);
+
+	problems_add(reading->problems, ERR_INVALID, path, "unknown %s '%s'%s%s%s", what, name, nearest ? "; did you mean '" : "",
+		nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+static size_t fields_count(const struct field *fields)
+{
+	size_t count = 0;
+
+	while (fields && fields[count].member)
+		count++;
+	return count;
+}
+
+/* Reads `object` by two tables at once: `own` into `ret_own`, and those of what stands behind it, which are only checked here. Without the
+ * second table
+ * (it is not known) other keys are left alone. */
+static void read_joined(struct reading *reading, const struct field *own, size_t own_size, const struct field *behind, size_t behind_size,
+	bool known, json_t *object, const char *path, void *ret_own)
+{
+	size_t own_count = fields_count(own), behind_count = fields_count(behind), offset = (own_size + 15) & ~(size_t)15;
+	struct field *joined = mem_array(reading->tmp, struct field, own_count + behind_count + 1);
+	char *params = mem_array(reading->tmp, char, offset + behind_size);
+	json_t *mine = json_keep(reading->tmp, json_object());
+
+	memcpy(joined, own, own_count * sizeof(*joined));
+	for (size_t i = 0; i < behind_count; i++) {
+		joined[own_count + i] = behind[i];
+		joined[own_count + i].offset += offset;
+	}
+	for (size_t i = 0; i < own_count && !known; i++) {
+		char *name = field_name(reading->tmp, &own[i]);
+
+		json_put(mine, name, json_object_get(object, name));
+	}
+	fields_parse(reading->project, joined, known || !json_is_object(object) ? object : mine, path, NULL, false, params,
+		reading->problems);
+	memcpy(ret_own, params, own_size);
+}
+
+static const char **no_names(const void *ctx)
+{
+	return mem_array(ctx, const char *, 1);
+}
+
+static bool check_name(struct reading *reading, const char *path, const char *what, const char *name)
+{
+	if (text_is_name(name))
+		return true;
+	problems_add(reading->problems, ERR_INVALID, path, "'%s' is not a name for %s: letters, digits, '.', '_' and '-', at most 128",
+		name, what);
+	return false;
+}
+
+static void check_duplicates(struct reading *reading, const char *path, const char *const *list)
+{
+	json_t *seen = json_keep(reading->tmp, json_object());
+
+	for (size_t i = 0; list[i]; i++) {
+		if (json_object_get(seen, list[i]))
+			problems_add(reading->problems, ERR_INVALID, doc_path_index(reading->tmp, path, i), "'%s' stands here twice",
+				list[i]);
+		json_object_set_new(seen, list[i], json_true());
+	}
+}
+
+/* Components */
+
+static const struct driver *find_driver(struct reading *reading, const char *name, const char *path)
+{
+	const struct driver *driver = reading->catalogue ? catalogue_driver(reading->catalogue, name) : NULL;
+	const char **names;
+	size_t count = 0;
+
+	if (driver || !reading->catalogue || !reading->external || reading->external(reading->user, name))
+		return driver;
+	while (reading->catalogue->drivers && reading->catalogue->drivers[count])
+		count++;
+	names = mem_array(reading->tmp, const char *, count + 1);
+	for (size_t i = 0; i < count; i++)
+		names[i] = reading->catalogue->drivers[i]->name;
+	unknown(reading, doc_path(reading->tmp, path, "driver"), "driver", name, names);
+	return NULL;
+}
+
+static void read_component(struct reading *reading, struct component *component, const char *name, json_t *object, const char *base)
+{
+	const char *driver_name = json_str(object, "driver", NULL);
+	const struct driver *driver = NULL;
+	struct component_file file;
+
+	*component = (struct component){ .name = mem_strdup(reading->project, name),
+		.path = doc_path(reading->project, base, name),
+		.config = object };
+	check_name(reading, component->path, "a component", name);
+	if (driver_name)
+		driver = find_driver(reading, driver_name, component->path);
+	read_joined(reading, component_fields, sizeof(file), driver ? driver->fields : NULL, driver ? driver->params_size : 0,
+		driver != NULL, object, component->path, &file);
+	component->driver = file.driver ? file.driver : "";
+	component->critical = file.critical;
+	component->needs = file.needs ? file.needs : no_names(reading->project);
+}
+
+static const char **component_names(struct reading *reading, const struct environment *environment)
+{
+	const char **names = mem_array(reading->tmp, const char *, environment->component_count + 1);
+
+	for (size_t i = 0; i < environment->component_count; i++)
+		names[i] = environment->components[i].name;
+	return names;
+}
+
+static void check_needs(struct reading *reading, const struct environment *environment, const char *path)
+{
+	const char **names = component_names(reading, environment);
+	struct graph *graph = graph_new(reading->tmp, environment->component_count);
+	json_t *index = json_keep(reading->tmp, json_object());
+	size_t *order, *cycle, cycle_count;
+	char *text;
+
+	for (size_t i = 0; i < environment->component_count; i++)
+		json_object_set_new(index, names[i], json_integer((json_int_t)i));
+	for (size_t i = 0; i < environment->component_count; i++) {
+		const struct component *component = &environment->components[i];
+		char *needs = doc_path(reading->tmp, component->path, "needs");
+
+		check_duplicates(reading, needs, component->needs);
+		for (size_t k = 0; component->needs[k]; k++) {
+			json_t *position = json_object_get(index, component->needs[k]);
+
+			if (position)
+				graph_need(graph, i, (size_t)json_integer_value(position));
+			else if (reading->problems->count < PROBLEMS_MAX)
+				unknown(reading, doc_path_index(reading->tmp, needs, k), "component", component->needs[k], names);
+		}
+	}
+	if (graph_order(reading->tmp, graph, &order, &cycle, &cycle_count))
+		return;
+	text = mem_strdup(reading->tmp, names[cycle[0]]);
+	for (size_t i = 1; i < cycle_count; i++)
+		text = mem_appendf(text, " -> %s", names[cycle[i]]);
+	problems_add(reading->problems, ERR_INVALID, path, "components need each other in a circle: %s", text);
+}
+
+static void read_components(struct reading *reading, struct environment *environment, json_t *components, const char *base)
+{
+	char *path = doc_path(reading->tmp, base, "components");
+	const char *name;
+	json_t *object;
+
+	environment->components = mem_array(reading->project, struct component, json_object_size(components));
+	json_object_foreach(components, name, object)
+		read_component(reading, &environment->components[environment->component_count++], name, object, path);
+	check_needs(reading, environment, path);
+}
+
+/* Probes */
+
+static const struct probe *find_probe(struct reading *reading, const char *name, const char *path)
+{
+	const struct probe *probe = reading->catalogue ? catalogue_probe(reading->catalogue, name) : NULL;
+	const char **names;
+	size_t count = 0;
+
+	if (probe || !reading->catalogue)
+		return probe;
+	while (reading->catalogue->probes && reading->catalogue->probes[count])
+		count++;
+	names = mem_array(reading->tmp, const char *, count + 1);
+	for (size_t i = 0; i < count; i++)
+		names[i] = reading->catalogue->probes[i]->name;
+	unknown(reading, doc_path(reading->tmp, path, "type"), "type of probe", name, names);
+	return NULL;
+}
+
+static void read_probe(struct reading *reading, const struct environment *environment, struct probe_config *probe, const char *name,
+	json_t *object, const char *base)
+{
+	char *path = doc_path(reading->tmp, base, name);
+	const char *type = json_str(object, "type", NULL);
+	const struct probe *behind = type ? find_probe(reading, type, path) : NULL;
+	struct probe_file file;
+
+	check_name(reading, path, "a probe", name);
+	read_joined(reading, probe_fields, sizeof(file), behind ? behind->fields : NULL, behind ? behind->params_size : 0, behind != NULL,
+		object, path, &file);
+	*probe = (struct probe_config){
+		.name = mem_strdup(reading->project, name),
+		.type = file.type ? file.type : "",
+		.component = file.component,
+		.every_ms = file.every_ms,
+		.timeout_ms = file.timeout_ms,
+		.config = object,
+	};
+	if (file.component && !environment_component(environment, file.component))
+		unknown(reading, doc_path(reading->tmp, path, "component"), "component", file.component,
+			component_names(reading, environment));
+}
+
+static void read_probes(struct reading *reading, struct environment *environment, json_t *probes, const char *base)
+{
+	char *path = doc_path(reading->tmp, base, "probes");
+	const char *name;
+	json_t *object;
+
+	environment->probes = mem_array(reading->project, struct probe_config, json_object_size(probes));
+	json_object_foreach(probes, name, object)
+		read_probe(reading, environment, &environment->probes[environment->probe_count++], name, object, path);
+}
+
+/* Who is told */
+
+static const struct channel *find_channel(struct reading *reading, const char *name, const char *path)
+{
+	const struct channel *channel = reading->catalogue ? catalogue_channel(reading->catalogue, name) : NULL;
+	const char **names;
+	size_t count = 0;
+
+	if (channel || !reading->catalogue)
+		return channel;
+	while (reading->catalogue->channels && reading->catalogue->channels[count])
+		count++;
+	names = mem_array(reading->tmp, const char *, count + 1);
+	for (size_t i = 0; i < count; i++)
+		names[i] = reading->catalogue->channels[i]->name;
+	unknown(reading, doc_path(reading->tmp, path, "channel"), "channel", name, names);
+	return NULL;
+}
+
+static void check_rule(struct reading *reading, const struct notify_rule *rule, const struct channel *channel, const char *path)
+{
+	static const char *const events[] = { "start", "progress", "completed", "failed", "emergency", "status", NULL };
+	char *recipients = doc_path(reading->tmp, path, "recipients"), *on = doc_path(reading->tmp, path, "on");
+
+	for (size_t i = 0; channel && channel->check_recipient && rule->recipients[i]; i++) {
+		struct err err = ERR_INIT;
+
+		if (channel->check_recipient(rule->recipients[i], &err) < 0)
+			problems_add(reading->problems, err.code, doc_path_index(reading->tmp, recipients, i), "%s", err.text);
+	}
+	check_duplicates(reading, recipients, rule->recipients);
+	check_duplicates(reading, on, rule->on);
+	for (size_t i = 0; rule->on[i]; i++) {
+		bool found = false;
+
+		for (const char *const *event = events; *event; event++)
+			found |= strcmp(*event, rule->on[i]) == 0;
+		if (!found)
+			unknown(reading, doc_path_index(reading->tmp, on, i), "event", rule->on[i], events);
+	}
+}
+
+static void read_rule(struct reading *reading, struct notify_rule *rule, json_t *object, const char *path)
+{
+	static const char *const default_on[] = { "start", "completed", "failed", "emergency", NULL };
+	const char *name = json_str(object, "channel", NULL);
+	const struct channel *channel = name ? find_channel(reading, name, path) : NULL;
+	struct notify_file file;
+
+	read_joined(reading, notify_fields, sizeof(file), channel ? channel->fields : NULL, channel ? channel->params_size : 0,
+		channel != NULL, object, path, &file);
+	*rule = (struct notify_rule){
+		.channel = file.channel ? file.channel : "",
+		.recipients = file.recipients ? file.recipients : no_names(reading->project),
+		.on = json_object_get(object, "on") && file.on ? file.on : mem_dup(reading->project, default_on, sizeof(default_on)),
+		.config = object,
+	};
+	check_rule(reading, rule, channel, path);
+}
+
+static void read_notify(struct reading *reading, struct environment *environment, json_t *notify, const char *base)
+{
+	char *path = doc_path(reading->tmp, base, "notify");
+	json_t *object;
+	size_t i;
+
+	if (notify && !json_is_array(notify)) {
+		problems_add(reading->problems, ERR_INVALID, path,
+			"expected a list of rules such as {channel: webhook, recipients: [...], on: [failed]}");
+		return;
+	}
+	environment->notify = mem_array(reading->project, struct notify_rule, json_array_size(notify));
+	json_array_foreach(notify, i, object)
+		read_rule(reading, &environment->notify[environment->notify_count++], object, doc_path_index(reading->tmp, path, i));
+}
+
+/* Triggers are read by what watches them; here only what can hardly be meant is told: no object, an unknown action, a key that is nearly a
+ * known one. */
+static void check_trigger(struct reading *reading, const char *name, json_t *object, const char *base)
+{
+	static const char *const keys[] = { "signal", "query", "source", "component", "above", "below", "change", "for", "every", "window",
+		"test", "baseline", "cooldown", "action", "description", NULL };
+	static const char *const actions[] = { "rollback", "approve", "alert", NULL };
+	char *path = doc_path(reading->tmp, base, name);
+	const char *key, *action, *nearest;
+	json_t *value;
+	bool known;
+
+	check_name(reading, path, "a trigger", name);
+	if (!json_is_object(object)) {
+		problems_add(reading->problems, ERR_INVALID, path,
+			"expected a rule such as {signal: error_rate, above: 1%%, for: 5m, action: alert}");
+		return;
+	}
+	json_object_foreach(object, key, value) {
+		known = false;
+		for (const char *const *at = keys; *at && !known; at++)
+			known = strcmp(*at, key) == 0;
+		nearest = known ? NULL : text_nearest(key, keys);
+		if (nearest)
+			problems_add(reading->problems, ERR_INVALID, doc_path(reading->tmp, path, key),
+				"unknown key '%s'; did you mean '%s'?", key, nearest);
+	}
+	value = json_object_get(object, "action");
+	action = json_string_value(value);
+	known = !value;
+	for (const char *const *at = actions; *at && action && !known; at++)
+		known = strcmp(*at, action) == 0;
+	if (!known)
+		problems_add(reading->problems, ERR_INVALID, doc_path(reading->tmp, path, "action"),
+			"the action of a trigger is rollback, approve or alert");
+}
+
+static void read_triggers(struct reading *reading, struct environment *environment, json_t *triggers, const char *base)
+{
+	char *path = doc_path(reading->tmp, base, "triggers");
+	const char *name;
+	json_t *object;
+
+	environment->triggers = triggers;
+	json_object_foreach(triggers, name, object)
+		check_trigger(reading, name, object, path);
+}
+
+/* The name of one objective is flags_off; as flagsOff, like every other name of two words, it is read too. */
+static void read_objectives(struct reading *reading, struct environment *environment, json_t *objectives, const char *base)
+{
+	char *path = doc_path(reading->tmp, base, "objectives");
+	json_t *named = json_keep(reading->tmp, objectives ? json_copy(objectives) : json_object()),
+	       *flags_off = json_object_get(named, "flags_off");
+
+	if (flags_off && json_object_get(named, "flagsOff"))
+		problems_add(reading->problems, ERR_INVALID, doc_path(reading->tmp, path, "flagsOff"),
+			"flagsOff and flags_off are the same; write one of them");
+	if (flags_off) {
+		json_put(named, "flagsOff", flags_off);
+		(void)json_object_del(named, "flags_off");
+	}
+	fields_parse(reading->project, objectives_fields, named, path, NULL, false, &environment->objectives, reading->problems);
+}
+
+/* The whole */
+
+static void read_environment(struct reading *reading, struct environment *environment, const char *name, json_t *object)
+{
+	char *path = doc_path(reading->tmp, "environments", name);
+	struct environment_file file;
+
+	*environment = (struct environment){ .name = mem_strdup(reading->project, name) };
+	check_name(reading, path, "an environment", name);
+	fields_parse(reading->project, environment_fields, object, path, NULL, false, &file, reading->problems);
+	environment->protected = file.protected;
+	read_objectives(reading, environment, file.objectives, path);
+	read_components(reading, environment, file.components, path);
+	read_probes(reading, environment, file.probes, path);
+	read_triggers(reading, environment, file.triggers, path);
+	read_notify(reading, environment, file.notify, path);
+}
+
+static void check_store(struct reading *reading, const char *store)
+{
+	const char *address = text_starts_with(store, "postgres://") ? store + strlen("postgres://")
+		: text_starts_with(store, "postgresql://")           ? store + strlen("postgresql://")
+								     : NULL;
+	const char *user, *password;
+
+	if (strcmp(store, "sqlite") == 0)
+		return;
+	if (!address || !*address) {
+		/* Only up to the first colon: behind it there may be a password. */
+		problems_add(reading->problems, ERR_INVALID, "store", "'%.*s' is no store: sqlite, or postgres://HOST/DATABASE",
+			(int)strcspn(store, ":"), store);
+		return;
+	}
+	/* USER:PASSWORD@HOST, and the same as a parameter. */
+	user = memchr(address, '@', strcspn(address, "/?"));
+	password = user ? memchr(address, ':', (size_t)(user - address)) : NULL;
+	if (password || strstr(address, "password="))
+		problems_add(reading->problems, ERR_INVALID, "store",
+			"a password must not stand in the project file: use PGPASSFILE or PGPASSWORD, or a pg_service file");
+}
+
+static void read_environments(struct reading *reading, json_t *environments)
+{
+	struct project *project = reading->project;
+	const char *name;
+	json_t *object;
+
+	project->environments = mem_array(project, struct environment, json_object_size(environments));
+	json_object_foreach(environments, name, object)
+		read_environment(reading, &project->environments[project->environment_count++], name, object);
+	if (environments && project->environment_count == 0)
+		problems_add(reading->problems, ERR_INVALID, "environments", "a project needs at least one environment");
+}
+
+struct project *project_read(const void *ctx, const struct doc *doc, const struct catalogue *catalogue,
+	bool (*external)(void *user, const char *driver), void *user, struct problems *problems)
+{
+	_cleanup_talloc_ void *tmp = mem_context(NULL);
+	struct project *project = mem_zero(ctx, struct project);
+	struct reading reading = { project, catalogue, external, user, problems, tmp };
+	struct project_file file;
+	struct seal_file seal;
+
+	fields_parse(project, project_fields, doc_root(doc), "", NULL, false, &file, problems);
+	project->name = file.project ? file.project : "";
+	project->store = file.store ? file.store : "sqlite";
+	project->snapshots_keep = file.snapshots.keep;
+	project->snapshots_seal = file.snapshots.seal;
+	project->doc = doc;
+	check_store(&reading, project->store);
+	if (file.snapshots.seal)
+		fields_parse(tmp, seal_fields, file.snapshots.seal, "snapshots.seal", NULL, false, &seal, problems);
+	read_environments(&reading, file.environments);
+	return project;
+}
+
+struct environment *project_environment(const struct project *project, const char *name)
+{
+	for (size_t i = 0; i < project->environment_count; i++)
+		if (strcmp(project->environments[i].name, name) == 0)
+			return &project->environments[i];
+	return NULL;
+}
+
+int project_find_environment(const struct project *project, const char *name, struct environment **ret, struct err *err)
+{
+	_cleanup_talloc_ void *tmp = NULL;
+	struct environment *environment = project_environment(project, name);
+	const char **names, *nearest;
+	char *list;
+
+	if (environment) {
+		*ret = environment;
+		return 0;
+	}
+	tmp = mem_context(NULL);
+	names = mem_array(tmp, const char *, project->environment_count + 1);
+	list = mem_strdup(tmp, "");
+	for (size_t i = 0; i < project->environment_count; i++) {
+		names[i] = project->environments[i].name;
+		list = mem_appendf(list, "%s%s", i ? ", " : "", names[i]);
+	}
+	nearest = text_nearest(name, names);
+	return err_set(err, ERR_NOT_FOUND, "there is no environment '%s'%s%s%s; there %s %s", name, nearest ? "; did you mean '" : "",
+		nearest ? nearest : "", nearest ? "'?" : "", project->environment_count == 1 ? "is" : "are", *list ? list : "none");
+}
+
+struct component *environment_component(const struct environment *environment, const char *name)
+{
+	for (size_t i = 0; i < environment->component_count; i++)
+		if (strcmp(environment->components[i].name, name) == 0)
+			return &environment->components[i];
+	return NULL;
+}

@@ -5,7 +5,8 @@
  *
  * Life of a step:   pending -> begun -> done | failed | unknown        (failed with attempts left goes back to pending, not before not_before_ms)
  *                   done, failed, unknown -> undoing -> undone | undo_failed     (when the run is being restored)
- *                   pending -> skipped */
+ *                   pending -> skipped
+ * An undo that failed with attempts left goes back to failed; one whose outcome is not known to unknown, with undo_attempts > 0. Approvals go from pending to done or failed by the answer. */
 #ifndef CORE_RUN_H
 #define CORE_RUN_H
 
@@ -41,13 +42,16 @@ struct run_step {
 	bool touched;                 /* an apply was begun: there may be an effect */
 	int64_t begun_ms, ended_ms, not_before_ms; /* wall */
 	enum wait_for wait_for;       /* a person's word is waited for */
-	bool approved;
+	bool approved;                /* an approval was given */
 	json_t *outputs;              /* object; NULL until done */
 	enum err_code code;           /* of the last failure */
 	const char *message;
 	/* transient */
-	enum verb calling;            /* VERB_NONE: no call is being made */
+	enum verb calling;            /* VERB_NONE: no call is being made. A health step that probes: VERB_APPLY */
+	bool stopping;                /* the call was told to end */
 	enum verb acted;              /* VERB_APPLY or VERB_UNDO returned well in this process: observe is the verification. Otherwise a begun step is settled */
+	bool lost;                    /* its apply or undo ended in this process without an answer: what it did is not known */
+	bool absent;                  /* settled in this process: nothing was done, the same attempt may be made again */
 	int observe_failures;
 	int64_t observe_not_before_ms; /* monotonic is not known here: wall */
 };
@@ -59,10 +63,12 @@ struct run {
 	json_t *expected;             /* {"component": {"version","state"}}; NULL: nothing is bound */
 	json_t *context;              /* {"environment","trigger","triggeredBy","metadata"} for templates */
 	enum run_status status;
+	json_t *index;                /* id of a step -> its index */
 	struct run_step *steps;       /* as many as plan->step_count, same order */
+	size_t *order;                /* their indices in topological order, lowest index first; `previous` follows it too */
 	bool snapshot_taken;
 	bool cancelled, restoring;    /* restoring: undo what was touched, in reverse */
-	const char *failed_step;      /* the first that failed for good */
+	const char *failed_step;      /* the first that failed for good, or whose capture did; NULL */
 	enum err_code code;           /* the first cause; never overwritten by later ones */
 	const char *message;
 	bool changed;                 /* some effect was begun */
@@ -73,7 +79,8 @@ struct run {
 
 /* Folds entries of one run, oldest first; the first must be run.requested. ERR_CORRUPT for an entry that cannot follow, with its seq. Everything in ctx. */
 must_check int run_fold(const void *ctx, const struct entry *entries, size_t count, struct run **ret, struct err *err);
-/* Adds one more entry to a fold; the same rules. The entry's data is kept by the run. */
+/* Adds one more entry to a fold; the same rules. The entry's data is kept by the run. Entries of other kinds that name the run (notifications, deployments) are passed over, and so are
+ * answers and cancellations that come too late: they are written by others, at any time. */
 must_check int run_apply(struct run *run, const struct entry *entry, struct err *err);
 struct run_step *run_step(const struct run *run, const char *id); /* NULL */
 /* For answers and status: P6, with S4's members: {id, planId, environment, status, startTime, endTime, context, steps: [{stepId, name, type, status, startTime, endTime, attempts, error, logs}],

@@ -4,7 +4,7 @@
  *     static const struct field process_fields[] = {
  *             FIELD_LIST(struct process_params, argv,     REQUIRED,  "program and its arguments"),
  *             FIELD_PATH(struct process_params, dir,      OPTIONAL,  "working directory, relative to the project"),
- *             FIELD_SECS(struct process_params, grace_ms, "10s",     "time between SIGTERM and SIGKILL"),
+ *             FIELD_MS  (struct process_params, grace_ms, DEFAULT("10s"), "time between SIGTERM and SIGKILL"),
  *             FIELD_END
  *     };
  *
@@ -68,14 +68,19 @@ struct field {
 /* Fills the struct at `ret` (cleared first) from `object`, which stands at `path` in problems->doc. Adds a problem for every unknown key (with
  * the nearest known one), missing required field, wrong type, value out of range. Strings are copied into ctx; json_t members are borrowed from
  * `object`. `ignore`: keys that another table reads (NULL-terminated, may be NULL).
+ * `object` may be NULL (nothing was given). A member that is null counts as absent (but for ANY). An absent GROUP gets its members' defaults.
+ * A number written otherwise than it reads (version: 1.10, doc_written) is refused where text is wanted. A required LIST has at least one item.
+ * SHARE is 0..1 and MS 0..10 years unless the table says otherwise. Messages show short values only, and never anything of a SECRET.
  * A value that contains "${" passes every type's check when `templates`, and is left zero: it is read again after expansion. */
 void fields_parse(const void *ctx, const struct field *fields, json_t *object, const char *path, const char *const *ignore, bool templates,
 	void *ret, struct problems *problems);
 
 /* The name that users write. */
 char *field_name(const void *ctx, const struct field *field);
-/* "duration", "list of strings": for help and documentation. */
+/* "a duration", "a list of strings": for messages, help and documentation. */
 const char *field_type_name(enum field_type type);
+/* The default as a value, typed as the field is ("3" of an INT is the number 3); new reference, NULL when there is none. */
+json_t *field_default(const struct field *field);
 /* JSON schema (2020-12) of an object with these fields; new reference. */
 json_t *fields_schema(const struct field *fields);
 /* For `unship drivers NAME --json`: [{name, type, required, default, choices, help}]; new reference. */

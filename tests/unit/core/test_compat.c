@@ -1,0 +1,355 @@
+/* compat.c, compat_schema.c: every rule with what passes it and what does not, and the witness. */
+#include "given.h"
+
+#include "core/compat.h"
+
+/* {live, target, returning: [names], preserveData, from, to} */
+static struct findings *check(void *ctx, const char *text)
+{
+	json_t *root = given(ctx, text), *returning = json_keep(ctx, json_object()), *name;
+	struct findings *findings = findings_new(ctx);
+	struct compat_input input = { .from_version = json_str(root, "from", NULL),
+		.to_version = json_str(root, "to", NULL),
+		.live = json_object_get(root, "live"),
+		.target = json_object_get(root, "target"),
+		.returning = returning,
+		.preserve_data = json_flag(root, "preserveData", true) };
+	size_t i;
+
+	json_array_foreach(json_object_get(root, "returning"), i, name)
+		json_object_set_new(returning, json_string_value(name), json_true());
+	compat_check(&input, findings);
+	return findings;
+}
+
+static const struct finding *find(const struct findings *findings, const char *name, size_t nth)
+{
+	for (size_t i = 0; i < findings->count; i++)
+		if (strcmp(findings->list[i].name, name) == 0 && nth-- == 0)
+			return &findings->list[i];
+	return NULL;
+}
+
+static size_t count_of(const struct findings *findings, const char *name)
+{
+	size_t count = 0;
+
+	while (find(findings, name, count))
+		count++;
+	return count;
+}
+
+static void expect_passed(const struct findings *findings, const char *name)
+{
+	const struct finding *finding = find(findings, name, 0);
+
+	if (!finding || !finding->passed || count_of(findings, name) != 1)
+		fail_msg("%s: %s", name, finding ? finding->message : "says nothing");
+}
+
+static void expect_failed(const struct findings *findings, const char *name, enum severity severity, const char *words)
+{
+	for (size_t i = 0; i < count_of(findings, name); i++) {
+		const struct finding *finding = find(findings, name, i);
+
+		if (!finding->passed && finding->severity == severity && strstr(finding->message, words))
+			return;
+	}
+	fail_msg("%s: no %s that says '%s' among %zu (first: %s)", name, severity_name(severity), words, count_of(findings, name),
+		find(findings, name, 0) ? find(findings, name, 0)->message : "none");
+}
+
+/* Live and target columns of one table of a database whose data stays. */
+static struct findings *columns(void *ctx, const char *live, const char *target)
+{
+	return check(ctx,
+		mem_printf(ctx,
+			"live: {db: {schema: {tables: {users: {columns: {%s}}}}}}\ntarget: {db: {schema: {tables: {users: {columns: {%s}}}}}}\n"
+			"returning: [code]\n",
+			live, target));
+}
+
+static void schema_passes(void **state)
+{
+	/* clang-format off */
+	static const char *const cases[][2] = {
+		{ "id: {type: INTEGER}", "id: {type: INTEGER}" },
+		{ "id: {type: INTEGER}, email: {type: TEXT}", "id: {type: INTEGER}" },
+		{ "id: {type: INTEGER}, n: {type: TEXT, notNull: true, default: \"''\"}", "id: {type: INTEGER}" },
+		{ "name: {type: varchar ( 100 )}", "name: {type: VARCHAR(100)}" },
+		{ "n: {type: INT(11)}", "n: {type: integer}" },
+		{ "n: {type: TEXT, notNull: true}", "n: {type: TEXT, notNull: true}" },
+		{ "n: {type: geometry}", "n: {type: GEOMETRY}" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_talloc_ void *ctx = mem_context(NULL);
+
+		expect_passed(columns(ctx, cases[i][0], cases[i][1]), "schema_compatibility");
+	}
+}
+
+static void schema_fails(void **state)
+{
+	/* clang-format off */
+	static const struct {
+		const char *live, *target;
+		enum severity severity;
+		const char *words;
+	} cases[] = {
+		{ "id: {type: INTEGER}", "id: {type: INTEGER}, email: {type: TEXT}", SEVERITY_ERROR, "users.email: the column is gone" },
+		{ "id: {type: INTEGER}, n: {type: TEXT, notNull: true, default: null}", "id: {type: INTEGER}", SEVERITY_ERROR, "users.n: the column is new and must have a value" },
+		{ "n: {type: INTEGER}", "n: {type: TEXT}", SEVERITY_ERROR, "users.n: holds less" },
+		{ "n: {type: VARCHAR(50)}", "n: {type: VARCHAR(100)}", SEVERITY_ERROR, "holds less" },
+		{ "n: {type: VARCHAR(50)}", "n: {type: TEXT}", SEVERITY_ERROR, "holds less" },
+		{ "n: {type: SMALLINT}", "n: {type: BIGINT}", SEVERITY_ERROR, "holds less" },
+		{ "n: {type: BOOLEAN}", "n: {type: INTEGER}", SEVERITY_ERROR, "holds less" },
+		{ "n: {type: INTEGER}", "n: {type: REAL}", SEVERITY_ERROR, "holds less" },
+		{ "n: {type: REAL}", "n: {type: DOUBLE PRECISION}", SEVERITY_ERROR, "holds less" },
+		{ "n: {type: 'DECIMAL(10,2)'}", "n: {type: 'DECIMAL(12,2)'}", SEVERITY_ERROR, "holds less" },
+		{ "n: {type: 'DECIMAL(10,2)'}", "n: {type: 'DECIMAL(10,4)'}", SEVERITY_ERROR, "holds less" },
+		{ "n: {type: 'DECIMAL(12,4)'}", "n: {type: 'DECIMAL(12,2)'}", SEVERITY_ERROR, "holds less" },
+		{ "n: {type: TIMESTAMP}", "n: {type: TEXT}", SEVERITY_ERROR, "holds less" },
+		{ "n: {type: VARCHAR(100)}", "n: {type: VARCHAR(50)}", SEVERITY_WARNING, "another type" },
+		{ "n: {type: TEXT}", "n: {type: VARCHAR(50)}", SEVERITY_WARNING, "another type" },
+		{ "n: {type: TEXT}", "n: {type: INTEGER}", SEVERITY_WARNING, "another type" },
+		{ "n: {type: BIGINT}", "n: {type: INTEGER}", SEVERITY_WARNING, "another type" },
+		{ "n: {type: 'DECIMAL(14,4)'}", "n: {type: 'DECIMAL(12,2)'}", SEVERITY_WARNING, "another type" },
+		{ "n: {type: geometry}", "n: {type: geography}", SEVERITY_WARNING, "another type" },
+		{ "n: {type: TEXT, notNull: true}", "n: {type: TEXT}", SEVERITY_ERROR, "must have a value now" },
+		{ "n: {type: TEXT, notNull: true, default: x}", "n: {type: TEXT}", SEVERITY_WARNING, "must have a value now" },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_talloc_ void *ctx = mem_context(NULL);
+		struct findings *findings = columns(ctx, cases[i].live, cases[i].target);
+
+		expect_failed(findings, "schema_compatibility", cases[i].severity, cases[i].words);
+		if (count_of(findings, "schema_compatibility") != 1)
+			fail_msg("%s against %s: %zu findings", cases[i].live, cases[i].target, count_of(findings, "schema_compatibility"));
+	}
+}
+
+static void schema_tables(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct findings *findings = check(ctx,
+		"live: {db: {schema: {tables: {users: {columns: {id: {type: INTEGER}}}, new: {columns: {n: {type: TEXT, notNull: true}}}}}}}\n"
+		"target: {db: {schema: {tables: {users: {columns: {id: {type: TEXT}}}, old: {columns: {}}}}}}\n"
+		"returning: [code]\n");
+
+	assert_int_equal(count_of(findings, "schema_compatibility"), 2);
+	expect_failed(findings, "schema_compatibility", SEVERITY_ERROR, "old: the table is gone");
+	assert_string_equal(json_canonical(ctx, find(findings, "schema_compatibility", 0)->evidence),
+		"{\"column\":\"id\",\"live\":\"INTEGER\",\"table\":\"users\",\"target\":\"TEXT\"}");
+	assert_string_equal(find(findings, "schema_compatibility", 0)->component, "db");
+	assert_int_equal(findings_blocking(findings), 2);
+}
+
+static void schema_with_data(void **state)
+{
+	static const char facts[] = "live: {db: {schema: {tables: {users: {columns: {}}}}}}\n"
+				    "target: {db: {schema: {tables: {users: {columns: {id: {type: TEXT}}}}}}}\n";
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct findings *findings = check(ctx, mem_printf(ctx, "%spreserveData: false\nreturning: [db]\n", facts));
+
+	expect_failed(findings, "schema_compatibility", SEVERITY_WARNING, "newer than the target are lost");
+	assert_int_equal(findings_blocking(findings), 0);
+	/* The data would go back, but this component is not among those that do. */
+	findings = check(ctx, mem_printf(ctx, "%spreserveData: false\nreturning: [code]\n", facts));
+	expect_failed(findings, "schema_compatibility", SEVERITY_ERROR, "gone");
+}
+
+static void schema_unknown(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct findings *findings = check(ctx, "live: {db: {schema: {tables: {}}}}\ntarget: {db: {}}\nreturning: [code]\n");
+
+	expect_failed(findings, "schema_known", SEVERITY_INFO, "was not recorded");
+	assert_string_equal(find(findings, "schema_known", 0)->component, "db");
+	assert_int_equal(count_of(findings, "schema_compatibility"), 0);
+	findings = check(ctx, "live: {}\ntarget: {db: {schema: {tables: {}}}}\nreturning: [code]\n");
+	expect_failed(findings, "schema_known", SEVERITY_INFO, "could not be observed");
+	findings = check(ctx, "live: {}\ntarget: {}\n");
+	expect_failed(findings, "schema_known", SEVERITY_INFO, "no database schema is known");
+	assert_int_equal(findings->count, 1);
+}
+
+static void whole_observations(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct findings *findings = check(ctx,
+		"live: {db: {version: '3', details: {schema: {tables: {}}}}}\n"
+		"target: {db: {version: '2', details: {schema: {tables: {t: {columns: {}}}}}}}\nreturning: [code]\n");
+
+	expect_failed(findings, "schema_compatibility", SEVERITY_ERROR, "t: the table is gone");
+}
+
+static struct findings *migration(void *ctx, const char *live, const char *target, bool preserve)
+{
+	return check(ctx,
+		mem_printf(ctx, "live: {db: {%s}}\ntarget: {db: {%s}}\npreserveData: %s\nreturning: [db]\n", live, target,
+			preserve ? "true" : "false"));
+}
+
+static void migrations(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	static const char live[] = "migration: 20260301_c, irreversible: [20260101_a, 20260201_b, 20260401_d]";
+	struct findings *findings = migration(ctx, live, "migration: 20260101_a", false);
+
+	assert_int_equal(count_of(findings, "migration_reversible"), 1);
+	expect_failed(findings, "migration_reversible", SEVERITY_ERROR, "20260201_b cannot go backwards");
+	assert_string_equal(json_canonical(ctx, find(findings, "migration_reversible", 0)->evidence),
+		"{\"live\":\"20260301_c\",\"migration\":\"20260201_b\",\"target\":\"20260101_a\"}");
+	expect_passed(migration(ctx, live, "migration: 20260101_a", true), "migration_reversible");
+	expect_passed(migration(ctx, live, "migration: 20260201_b", false), "migration_reversible");
+	expect_passed(migration(ctx, live, "migration: 20260301_c", false), "migration_reversible");
+	/* Numbers count as numbers: 9 is before 10. */
+	expect_failed(migration(ctx, "migration: '11', irreversible: ['10']", "migration: '9'", false), "migration_reversible",
+		SEVERITY_ERROR, "10");
+	expect_passed(migration(ctx, "migration: '11', irreversible: ['9']", "migration: '10'", false), "migration_reversible");
+	/* Before the first migration there was none. */
+	expect_failed(migration(ctx, "migration: '2', irreversible: ['1']", "migration: ''", false), "migration_reversible", SEVERITY_ERROR,
+		"1 cannot");
+	assert_int_equal(count_of(migration(ctx, "migration: '2', irreversible: ['1']", "x: 1", false), "migration_reversible"), 0);
+}
+
+static void jumps(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct findings *findings = check(ctx, "{from: 2.0.0, to: 1.9.0, live: {}, target: {}}\n");
+
+	expect_failed(findings, "version_jump", SEVERITY_WARNING, "another major line");
+	assert_string_equal(json_canonical(ctx, find(findings, "version_jump", 0)->evidence), "{\"from\":\"2.0.0\",\"to\":\"1.9.0\"}");
+	expect_passed(check(ctx, "{from: 1.9.1, to: 1.0.0, live: {}, target: {}}\n"), "version_jump");
+	assert_int_equal(count_of(check(ctx, "{from: deadbee, to: 1.0.0, live: {}, target: {}}\n"), "version_jump"), 0);
+	assert_int_equal(count_of(check(ctx, "{to: 1.0.0, live: {}, target: {}}\n"), "version_jump"), 0);
+}
+
+static void configuration(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	static const char facts[] = "live: {config: {configKeys: {A: string, B: string, N: number}}}\n"
+				    "target: {config: {configKeys: {A: string, B: number, C: string}}}\n";
+	struct findings *findings = check(ctx, mem_printf(ctx, "%sreturning: [code]\n", facts));
+
+	assert_int_equal(count_of(findings, "config_compatibility"), 2);
+	expect_failed(findings, "config_compatibility", SEVERITY_ERROR, "key C is gone");
+	expect_failed(findings, "config_compatibility", SEVERITY_WARNING, "key B is of another type");
+	assert_string_equal(json_canonical(ctx, find(findings, "config_compatibility", 0)->evidence),
+		"{\"key\":\"B\",\"live\":\"string\",\"target\":\"number\"}");
+	expect_passed(check(ctx, mem_printf(ctx, "%sreturning: [code, config]\n", facts)), "config_compatibility");
+	expect_passed(
+		check(ctx, "live: {c: {configKeys: {A: string, B: string}}}\ntarget: {c: {configKeys: {A: string}}}\nreturning: [code]\n"),
+		"config_compatibility");
+	assert_int_equal(count_of(check(ctx, "live: {c: {}}\ntarget: {c: {configKeys: {A: string}}}\n"), "config_compatibility"), 0);
+}
+
+/* web (now 5, then 4) needs `need` of api (now `live`, then 1.0.0). */
+static struct findings *dependency(void *ctx, const char *need, const char *live, const char *then, const char *returning)
+{
+	return check(ctx,
+		mem_printf(ctx,
+			"live: {web: {version: '5', needs: {api: '%s'}}, api: {version: '%s'}}\n"
+			"target: {web: {version: '4', needs: {api: '>=0.1.0'}}, api: {version: '%s'}}\nreturning: [%s]\n",
+			need, live, then, returning));
+}
+
+static void dependencies(void **state)
+{
+	/* clang-format off */
+	static const struct {
+		const char *need, *live, *then, *returning;
+		int outcome; /* 1 passes, 0 fails, -1 cannot be told, 2: says nothing */
+	} cases[] = {
+		{ ">=2.0.0", "2.1.0", "1.9.0", "api", 0 }, { ">=1.9.0", "2.1.0", "1.9.0", "api", 1 }, { "2.0.0", "2.1.0", "1.9.0", "api", 0 },
+		{ ">1.9.0", "2.1.0", "1.9.0", "api", 0 }, { "=2.1.0", "2.1.0", "1.9.0", "api", 0 }, { "=1.9.0", "2.1.0", "1.9.0", "api", 1 },
+		{ ">= 10", "12", "9", "api", 0 }, { ">=9", "12", "10", "api", 1 }, { ">=20260201_x", "20260301_y", "20260101_z", "api", 0 },
+		{ ">=2.0.0", "2.1.0", "1.9.0", "web, api", 1 }, /* the older web is content with less */
+		{ ">=2.0.0", "1.0.0", "1.9.0", "other", 2 },     /* was so before */
+		{ ">=deadbee", "deadbef", "deadbea", "api", -1 }, { "=deadbee", "deadbef", "deadbea", "api", 0 }, { "deadbea", "deadbef", "deadbea", "api", 1 },
+	};
+	/* clang-format on */
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_talloc_ void *ctx = mem_context(NULL);
+		struct findings *findings = dependency(ctx, cases[i].need, cases[i].live, cases[i].then, cases[i].returning);
+		const struct finding *finding = find(findings, "service_dependencies", 0);
+		int outcome = !finding ? 2 : finding->passed ? 1 : finding->severity == SEVERITY_ERROR ? 0 : -1;
+
+		if (outcome != cases[i].outcome)
+			fail_msg("case %zu: %s (%d)", i, finding ? finding->message : "nothing", outcome);
+	}
+}
+
+static void dependency_witness(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct findings *findings = dependency(ctx, ">=2.0.0", "2.1.0", "1.9.0", "api");
+
+	assert_string_equal(find(findings, "service_dependencies", 0)->component, "web");
+	assert_string_equal(json_canonical(ctx, find(findings, "service_dependencies", 0)->evidence),
+		"{\"component\":\"web\",\"needs\":\"api\",\"version\":\"1.9.0\",\"wanted\":\">=2.0.0\"}");
+	/* The older one may need more of what stays than is there. */
+	findings = check(ctx,
+		"live: {web: {version: '5', details: {}}, api: {version: 1.0.0, details: {}}}\n"
+		"target: {web: {version: '4', details: {needs: {api: '>=2.0.0'}}}, api: {version: 2.0.0, details: {}}}\nreturning: [web]\n");
+	expect_failed(findings, "service_dependencies", SEVERITY_ERROR, "needs api >=2.0.0, but would find 1.0.0");
+}
+
+static void flags(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct findings *findings = check(ctx,
+		"live: {f: {flags: {a: true, new: true}}}\ntarget: {f: {flags: {a: false, gone: true}}}\nreturning: [f]\n");
+
+	assert_int_equal(count_of(findings, "flag_compatibility"), 2);
+	expect_failed(findings, "flag_compatibility", SEVERITY_INFO, "new is newer");
+	expect_failed(findings, "flag_compatibility", SEVERITY_WARNING, "gone is gone");
+	assert_string_equal(json_canonical(ctx, find(findings, "flag_compatibility", 1)->evidence), "{\"flag\":\"gone\",\"target\":true}");
+	expect_passed(check(ctx, "live: {f: {flags: {a: true}}}\ntarget: {f: {flags: {a: false}}}\n"), "flag_compatibility");
+	assert_int_equal(count_of(check(ctx, "live: {f: {flags: {a: true}}}\ntarget: {f: {}}\n"), "flag_compatibility"), 0);
+}
+
+/* Facts come from drivers, also of other people: whatever they are, nothing breaks. */
+static void malformed(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct compat_input nothing = { 0 };
+	struct findings *findings = findings_new(ctx);
+
+	compat_check(&nothing, findings);
+	assert_int_equal(findings_blocking(findings), 0);
+	(void)check(ctx, "{from: '', to: '', live: [], target: 3}\n");
+	(void)check(ctx,
+		"live: {a: 3, b: {schema: {tables: [1]}, migration: 3, irreversible: x, configKeys: [], flags: 3, needs: []}}\n"
+		"target: {a: [], b: {schema: {tables: {t: 3, u: {columns: {c: 3, d: {type: 4}, e: {type: 'VARCHAR('}}}}}, migration: 4, needs: {a: 3}}}\n");
+	(void)check(ctx,
+		"live: {b: {schema: {tables: {u: {columns: {e: {type: 'x((((('}, c: {type: ')('}}}}}}}\n"
+		"target: {b: {schema: {tables: {u: {columns: {e: {type: 'VARCHAR(99999999999999999999999)'}, c: {type: ''}}}}}}}\nreturning: [x]\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(schema_passes),
+		cmocka_unit_test(schema_fails),
+		cmocka_unit_test(schema_tables),
+		cmocka_unit_test(schema_with_data),
+		cmocka_unit_test(schema_unknown),
+		cmocka_unit_test(whole_observations),
+		cmocka_unit_test(migrations),
+		cmocka_unit_test(jumps),
+		cmocka_unit_test(configuration),
+		cmocka_unit_test(dependencies),
+		cmocka_unit_test(dependency_witness),
+		cmocka_unit_test(flags),
+		cmocka_unit_test(malformed),
+	};
+
+	json_setup();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
