@@ -244,8 +244,7 @@ static const struct place *find_place(const struct doc *doc, const char *path, b
 	hash = places_root(doc->places);
 	found = last = places_get(doc->places, hash);
 	while ((r = walk_next(&walk, &part)) > 0) {
-		hash = part.is_index ? places_index(doc->places, hash, part.index)
-				     : places_key(doc->places, hash, part.key, part.length);
+		hash = part.is_index ? places_index(doc->places, hash, part.index) : places_key(doc->places, hash, part.key, part.length);
 		found = places_get(doc->places, hash);
 		if (found)
 			last = found;

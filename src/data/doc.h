@@ -7,8 +7,8 @@
  *     integer     [-+]?[0-9]+ 0o[0-7]+ 0x[0-9a-fA-F]+ (so 0123 is the number 123); beyond 64 bits it is an error
  *     real        1.5 .5 1. 1e3; .inf and .nan are errors
  *     string      everything else ("1.5.2", "1_000", "12:30", "2026-01-01"), and everything in quotes
- * Keys are always strings, as written. Merge keys (<<) work. An alias is expanded into a copy; copies are counted (DOC_ALIAS_MAX), so that a
- * "YAML bomb" ends in ERR_TOO_LARGE; an alias inside of its own value is an error. Duplicate keys, tags other than those of the core
+ * Keys are always strings, as written. Merge keys (<<) work. An alias is expanded into a copy; copies are counted (DOC_ALIAS_MAX), so
+ * that a "YAML bomb" ends in ERR_TOO_LARGE; an alias inside of its own value is an error. Duplicate keys, tags other than those of the core
  * schema, 0 bytes in strings and a second document are errors; so is an empty document, which says so.
  *
  * A number that stands where text is wanted may have been text to its writer (version: 1.10). How it was written is kept: doc_written.
@@ -42,7 +42,8 @@ json_t *doc_root(const struct doc *doc); /* borrowed */
 const char *doc_name(const struct doc *doc);
 /* Place of the value (of its key, for a member of an object); of the nearest known ancestor when unknown; false when there is none. */
 bool doc_place(const struct doc *doc, const char *path, unsigned *ret_line, unsigned *ret_column);
-/* How the number or boolean at a path was written, when that differs from its text ("1.10" for 1.1, "0x1F" for 31, "True"); else NULL. Borrowed. */
+/* How the number or boolean at a path was written, when that differs from its text ("1.10" for 1.1, "0x1F" for 31, "True"); else NULL.
+ * Borrowed. */
 const char *doc_written(const struct doc *doc, const char *path);
 /* Borrowed value at a path, or NULL. */
 json_t *doc_get(const struct doc *doc, const char *path);

@@ -1,5 +1,5 @@
 /* Field tables: reading an object into a struct. One function per type turns a JSON value into the member and says what is wrong with it;
- * defaults take the same way, as the values that a user would have written. What is told about the tables (schema, help) is in fields_tell.c.
+ * defaults take the same way, as the values that a user would have written. What is told about the tables is in fields_tell.c.
  *
  * Messages show at most VALUE_SHOWN bytes of a value, and nothing at all of what stands in the place of a secret.
  * To add a type: a line in enum field_type, a setter here, a line in types[], and its schema in fields_tell.c.
@@ -137,7 +137,7 @@ static void set_int(const struct setting *set)
 	if (json_is_integer(set->value)) {
 		whole = json_integer_value(set->value);
 	} else if (json_is_real(set->value) && fabs(json_real_value(set->value)) <= 9007199254740992.0 &&
-		   trunc(json_real_value(set->value)) == json_real_value(set->value)) {
+		trunc(json_real_value(set->value)) == json_real_value(set->value)) {
 		whole = (int64_t)json_real_value(set->value);
 	} else {
 		wrong(set, "must be a whole number, not %s", shown(set->ctx, set->value));
@@ -289,7 +289,8 @@ static void set_secret(const struct setting *set)
 	}
 	only = json_object_iter(set->value);
 	kind = only ? json_object_iter_key(only) : "";
-	if (json_object_size(set->value) != 1 || (strcmp(kind, "file") != 0 && strcmp(kind, "env") != 0 && strcmp(kind, "credential") != 0)) {
+	if (json_object_size(set->value) != 1 ||
+		(strcmp(kind, "file") != 0 && strcmp(kind, "env") != 0 && strcmp(kind, "credential") != 0)) {
 		wrong(set, "is a secret: write exactly one of {file: PATH}, {env: NAME} or {credential: NAME}");
 		return;
 	}
@@ -312,20 +313,20 @@ struct type {
 };
 
 static const struct type types[] = {
-	[FIELD_TYPE_STR]    = { "a string", sizeof(const char *), set_str },
-	[FIELD_TYPE_NAME]   = { "a name", sizeof(const char *), set_name },
-	[FIELD_TYPE_PATH]   = { "a path", sizeof(const char *), set_path },
-	[FIELD_TYPE_INT]    = { "a whole number", sizeof(int64_t), set_int },
-	[FIELD_TYPE_REAL]   = { "a number", sizeof(double), set_real },
-	[FIELD_TYPE_BOOL]   = { "true or false", sizeof(bool), set_bool },
-	[FIELD_TYPE_MS]     = { "a duration", sizeof(int64_t), set_ms },
-	[FIELD_TYPE_SHARE]  = { "a share", sizeof(double), set_share },
+	[FIELD_TYPE_STR] = { "a string", sizeof(const char *), set_str },
+	[FIELD_TYPE_NAME] = { "a name", sizeof(const char *), set_name },
+	[FIELD_TYPE_PATH] = { "a path", sizeof(const char *), set_path },
+	[FIELD_TYPE_INT] = { "a whole number", sizeof(int64_t), set_int },
+	[FIELD_TYPE_REAL] = { "a number", sizeof(double), set_real },
+	[FIELD_TYPE_BOOL] = { "true or false", sizeof(bool), set_bool },
+	[FIELD_TYPE_MS] = { "a duration", sizeof(int64_t), set_ms },
+	[FIELD_TYPE_SHARE] = { "a share", sizeof(double), set_share },
 	[FIELD_TYPE_CHOICE] = { "a choice", sizeof(const char *), set_choice },
-	[FIELD_TYPE_LIST]   = { "a list of strings", sizeof(const char **), set_list },
-	[FIELD_TYPE_MAP]    = { "a mapping", sizeof(json_t *), set_map },
-	[FIELD_TYPE_ANY]    = { "any value", sizeof(json_t *), set_any },
+	[FIELD_TYPE_LIST] = { "a list of strings", sizeof(const char **), set_list },
+	[FIELD_TYPE_MAP] = { "a mapping", sizeof(json_t *), set_map },
+	[FIELD_TYPE_ANY] = { "any value", sizeof(json_t *), set_any },
 	[FIELD_TYPE_SECRET] = { "a reference to a secret", sizeof(json_t *), set_secret },
-	[FIELD_TYPE_GROUP]  = { "a mapping with members of its own", 0, NULL },
+	[FIELD_TYPE_GROUP] = { "a mapping with members of its own", 0, NULL },
 };
 
 const char *field_type_name(enum field_type type)
@@ -432,20 +433,23 @@ static void set_group(const struct setting *set, bool given)
 static void set_field(struct setting *set, bool given)
 {
 	const struct field *field = set->field;
-	bool group = field->type == FIELD_TYPE_GROUP;
+	bool group = field->type == FIELD_TYPE_GROUP, waits;
+	struct setting absent = *set;
 
 	if (json_is_null(set->value) && field->type != FIELD_TYPE_ANY)
 		set->value = NULL; /* "token:" with nothing behind it */
 	if (!set->value && field->required && given)
 		wrong(set, "is required: %s", field->help);
-	if (group && set->templates && json_is_string(set->value) && has_template(set->value))
-		set_group(&(struct setting){ .ctx = set->ctx, .field = field, .path = set->path, .member = set->member, .problems = set->problems },
-			false); /* a template for the whole group: it is read after expansion; until then as if it were absent */
+	/* A value with a template is read after expansion; until then it is as if a group were absent, and anything else zero. */
+	absent.value = NULL;
+	waits = set->templates && set->value && (!group || json_is_string(set->value)) && has_template(set->value);
+	if (group && waits)
+		set_group(&absent, false);
 	else if (group)
 		set_group(set, given && set->value);
 	else if (!set->value)
 		set_default(set);
-	else if (!set->templates || !has_template(set->value))
+	else if (!waits)
 		types[field->type].set(set);
 }
 
@@ -518,9 +522,14 @@ static void parse(const void *ctx, const struct field *fields, json_t *object, c
 			unknown_key(key, path, names, problems);
 	}
 	for (const struct field *field = fields; field->member; field++, i++) {
-		struct setting set = { .ctx = ctx, .field = field, .name = names[i], .path = doc_path(scratch, path, names[i]),
-			.value = object ? json_object_get(object, names[i]) : NULL, .member = (char *)ret + field->offset,
-			.templates = templates, .problems = problems };
+		struct setting set = { .ctx = ctx,
+			.field = field,
+			.name = names[i],
+			.path = doc_path(scratch, path, names[i]),
+			.value = object ? json_object_get(object, names[i]) : NULL,
+			.member = (char *)ret + field->offset,
+			.templates = templates,
+			.problems = problems };
 
 		set_field(&set, given);
 	}

@@ -1,5 +1,5 @@
-/* Field tables: the parameters of a driver, a probe, a step type, an operation or the project file are declared once, as data. From the table
- * come parsing, validation, JSON schema, command-line flags, documentation.
+/* Field tables: the parameters of a driver, a probe, a step type, an operation or the project file are declared once, as data. From the
+ * table come parsing, validation, JSON schema, command-line flags, documentation.
  *
  *     static const struct field process_fields[] = {
  *             FIELD_LIST(struct process_params, argv,     REQUIRED,  "program and its arguments"),
@@ -28,48 +28,54 @@ enum field_type {
 	FIELD_TYPE_MAP,    /* json_t *         object with any keys (borrowed from the document); NULL when absent */
 	FIELD_TYPE_ANY,    /* json_t *         any value; NULL when absent */
 	FIELD_TYPE_SECRET, /* json_t *         a reference {file: P} | {env: NAME} | {credential: NAME}; a plain value is an error that says so */
-	FIELD_TYPE_GROUP,  /* struct, inline   an object with `sub` fields */
+	FIELD_TYPE_GROUP, /* struct, inline   an object with `sub` fields */
 };
 
 struct field {
-	const char *member;  /* C name; NULL ends the table */
+	const char *member; /* C name; NULL ends the table */
 	enum field_type type;
 	size_t offset;
 	bool required;
 	const char *fallback; /* default, as text in the form that a user writes; NULL: zero */
 	const char *choices;
-	double min, max;      /* both 0: the type's own range */
+	double min, max; /* both 0: the type's own range */
 	const struct field *sub;
 	const char *help;
 };
 
-#define REQUIRED true, NULL
-#define OPTIONAL false, NULL
+#define REQUIRED      true, NULL
+#define OPTIONAL      false, NULL
 #define DEFAULT(text) false, text
 #define FIELD_ANY_(struct_, member_, type_, choices_, min_, max_, sub_, help_, ...) \
-	{ #member_, FIELD_TYPE_##type_, offsetof(struct_, member_), __VA_ARGS__, choices_, min_, max_, sub_, help_ }
+	{ \
+#member_, FIELD_TYPE_##type_, offsetof(struct_, member_), __VA_ARGS__, choices_, min_, max_, sub_, help_ \
+	}
 /* The third argument is REQUIRED, OPTIONAL or DEFAULT("text"). It stands for two values. */
-#define FIELD_STR(struct_, member_, need_, help_)    FIELD_ANY_(struct_, member_, STR, NULL, 0, 0, NULL, help_, need_)
-#define FIELD_NAME(struct_, member_, need_, help_)   FIELD_ANY_(struct_, member_, NAME, NULL, 0, 0, NULL, help_, need_)
-#define FIELD_PATH(struct_, member_, need_, help_)   FIELD_ANY_(struct_, member_, PATH, NULL, 0, 0, NULL, help_, need_)
-#define FIELD_INT(struct_, member_, need_, min_, max_, help_) FIELD_ANY_(struct_, member_, INT, NULL, min_, max_, NULL, help_, need_)
+#define FIELD_STR(struct_, member_, need_, help_)              FIELD_ANY_(struct_, member_, STR, NULL, 0, 0, NULL, help_, need_)
+#define FIELD_NAME(struct_, member_, need_, help_)             FIELD_ANY_(struct_, member_, NAME, NULL, 0, 0, NULL, help_, need_)
+#define FIELD_PATH(struct_, member_, need_, help_)             FIELD_ANY_(struct_, member_, PATH, NULL, 0, 0, NULL, help_, need_)
+#define FIELD_INT(struct_, member_, need_, min_, max_, help_)  FIELD_ANY_(struct_, member_, INT, NULL, min_, max_, NULL, help_, need_)
 #define FIELD_REAL(struct_, member_, need_, min_, max_, help_) FIELD_ANY_(struct_, member_, REAL, NULL, min_, max_, NULL, help_, need_)
-#define FIELD_BOOL(struct_, member_, need_, help_)   FIELD_ANY_(struct_, member_, BOOL, NULL, 0, 0, NULL, help_, need_)
-#define FIELD_MS(struct_, member_, need_, help_)     FIELD_ANY_(struct_, member_, MS, NULL, 0, 0, NULL, help_, need_)
-#define FIELD_SHARE(struct_, member_, need_, help_)  FIELD_ANY_(struct_, member_, SHARE, NULL, 0, 0, NULL, help_, need_)
+#define FIELD_BOOL(struct_, member_, need_, help_)             FIELD_ANY_(struct_, member_, BOOL, NULL, 0, 0, NULL, help_, need_)
+#define FIELD_MS(struct_, member_, need_, help_)               FIELD_ANY_(struct_, member_, MS, NULL, 0, 0, NULL, help_, need_)
+#define FIELD_SHARE(struct_, member_, need_, help_)            FIELD_ANY_(struct_, member_, SHARE, NULL, 0, 0, NULL, help_, need_)
 #define FIELD_CHOICE(struct_, member_, need_, choices_, help_) FIELD_ANY_(struct_, member_, CHOICE, choices_, 0, 0, NULL, help_, need_)
-#define FIELD_LIST(struct_, member_, need_, help_)   FIELD_ANY_(struct_, member_, LIST, NULL, 0, 0, NULL, help_, need_)
-#define FIELD_MAP(struct_, member_, need_, help_)    FIELD_ANY_(struct_, member_, MAP, NULL, 0, 0, NULL, help_, need_)
-#define FIELD_JSON(struct_, member_, need_, help_)   FIELD_ANY_(struct_, member_, ANY, NULL, 0, 0, NULL, help_, need_)
-#define FIELD_SECRET(struct_, member_, need_, help_) FIELD_ANY_(struct_, member_, SECRET, NULL, 0, 0, NULL, help_, need_)
-#define FIELD_GROUP(struct_, member_, need_, sub_, help_) FIELD_ANY_(struct_, member_, GROUP, NULL, 0, 0, sub_, help_, need_)
-#define FIELD_END { .member = NULL }
+#define FIELD_LIST(struct_, member_, need_, help_)             FIELD_ANY_(struct_, member_, LIST, NULL, 0, 0, NULL, help_, need_)
+#define FIELD_MAP(struct_, member_, need_, help_)              FIELD_ANY_(struct_, member_, MAP, NULL, 0, 0, NULL, help_, need_)
+#define FIELD_JSON(struct_, member_, need_, help_)             FIELD_ANY_(struct_, member_, ANY, NULL, 0, 0, NULL, help_, need_)
+#define FIELD_SECRET(struct_, member_, need_, help_)           FIELD_ANY_(struct_, member_, SECRET, NULL, 0, 0, NULL, help_, need_)
+#define FIELD_GROUP(struct_, member_, need_, sub_, help_)      FIELD_ANY_(struct_, member_, GROUP, NULL, 0, 0, sub_, help_, need_)
+#define FIELD_END \
+	{ \
+		.member = NULL \
+	}
 
-/* Fills the struct at `ret` (cleared first) from `object`, which stands at `path` in problems->doc. Adds a problem for every unknown key (with
- * the nearest known one), missing required field, wrong type, value out of range. Strings are copied into ctx; json_t members are borrowed from
- * `object`. `ignore`: keys that another table reads (NULL-terminated, may be NULL).
- * `object` may be NULL (nothing was given). A member that is null counts as absent (but for ANY). An absent GROUP gets its members' defaults.
- * A number written otherwise than it reads (version: 1.10, doc_written) is refused where text is wanted. A required LIST has at least one item.
+/* Fills the struct at `ret` (cleared first) from `object`, which stands at `path` in problems->doc. Adds a problem for every unknown key
+ * (with the nearest known one), missing required field, wrong type, value out of range. Strings are copied into ctx; json_t members are
+ * borrowed from `object`. `ignore`: keys that another table reads (NULL-terminated, may be NULL).
+ * `object` may be NULL (nothing was given). A member that is null counts as absent (but for ANY). An absent GROUP gets its members'
+ * defaults. A number written otherwise than it reads (version: 1.10, doc_written) is refused where text is wanted. A required LIST has
+ * at least one item.
  * SHARE is 0..1 and MS 0..10 years unless the table says otherwise. Messages show short values only, and never anything of a SECRET.
  * A value that contains "${" passes every type's check when `templates`, and is left zero: it is read again after expansion. */
 void fields_parse(const void *ctx, const struct field *fields, json_t *object, const char *path, const char *const *ignore, bool templates,

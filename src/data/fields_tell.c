@@ -36,8 +36,8 @@ static json_t *secret_schema(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		assert_always(json_array_append_new(list,
-			pack(json_pack("{s:s, s:{s:{s:s, s:i}}, s:[s], s:b}", "type", "object", "properties", kinds[i], "type", "string",
-				"minLength", 1, "required", kinds[i], "additionalProperties", 0))) == 0);
+				      pack(json_pack("{s:s, s:{s:{s:s, s:i}}, s:[s], s:b}", "type", "object", "properties", kinds[i],
+					      "type", "string", "minLength", 1, "required", kinds[i], "additionalProperties", 0))) == 0);
 	return pack(json_pack("{s:o}", "oneOf", list));
 }
 
@@ -63,8 +63,8 @@ static json_t *type_schema(const struct field *field)
 	case FIELD_TYPE_CHOICE:
 		return pack(json_pack("{s:o}", "enum", choices_of(field)));
 	case FIELD_TYPE_LIST:
-		return pack(json_pack("{s:[{s:s, s:{s:[s,s,s]}}, {s:[s,s,s]}]}", "anyOf", "type", "array", "items", "type", "string", "number",
-			"boolean", "type", "string", "number", "boolean"));
+		return pack(json_pack("{s:[{s:s, s:{s:[s,s,s]}}, {s:[s,s,s]}]}", "anyOf", "type", "array", "items", "type", "string",
+			"number", "boolean", "type", "string", "number", "boolean"));
 	case FIELD_TYPE_MAP:
 		return pack(json_pack("{s:s}", "type", "object"));
 	case FIELD_TYPE_ANY:

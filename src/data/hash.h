@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define HASH_SIZE 32
+#define HASH_SIZE     32
 #define HASH_HEX_SIZE 65
 
 /* Call once at start. */

@@ -16,7 +16,8 @@ json_t *json_keep(const void *ctx, json_t *reference);
 must_check int json_parse(const void *ctx, const char *text, size_t size, size_t max, json_t **ret, struct err *err);
 
 /* Canonical text: what is hashed and compared. The same value always gives the same bytes. RFC 8785 (JCS) but for three points:
- *   - keys are sorted by their UTF-8 bytes, that is by code point (JCS: by UTF-16 unit; they differ only when a key has a character above U+FFFF);
+ *   - keys are sorted by their UTF-8 bytes, that is by code point (JCS: by UTF-16 unit; the order differs only when a key has a
+ *     character above U+FFFF);
  *   - integers are written exactly to 64 bits (JCS: as doubles, exact to 2^53);
  *   - reals of 2^53 and more have an exponent (JCS: from 1e21), so that they are read back as reals.
  * Reals have the fewest digits that read back the same; 1.0 is written 1, -0.0 is written 0. */

@@ -1,8 +1,8 @@
 /* Reading JSON with the place of every value.
  *
- * Three passes: a quick one counts depth and values, so that jansson never recurses deep or builds too much; jansson validates and builds the
- * tree (strict: no duplicate keys, no \u0000, UTF-8, 64-bit integers); then a small scanner walks the text, now known to be valid, in step with
- * the tree (jansson keeps the order of members) and notes each value's line and column.
+ * Three passes: a quick one counts depth and values, so that jansson never recurses deep or builds too much; jansson validates and builds
+ * the tree (strict: no duplicate keys, no \u0000, UTF-8, 64-bit integers); then a small scanner walks the text, now known to be valid, in
+ * step with the tree (jansson keeps the order of members) and notes each value's line and column.
  * Threads: any; no shared state. */
 #include "data/read.h"
 
@@ -64,8 +64,8 @@ static int check_limits(const char *name, const char *text, size_t size, struct 
 		if (c == '[' || c == '{') {
 			nodes++;
 			if (++depth > DOC_DEPTH_MAX)
-				return read_error(err, ERR_TOO_LARGE, name, scan.line, scan.column,
-					"nested more than %d levels deep", DOC_DEPTH_MAX);
+				return read_error(err, ERR_TOO_LARGE, name, scan.line, scan.column, "nested more than %d levels deep",
+					DOC_DEPTH_MAX);
 		} else if ((c == ']' || c == '}') && depth > 0) {
 			depth--;
 		} else if (c == ',') {

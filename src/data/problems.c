@@ -75,8 +75,8 @@ int problems_result(const struct problems *problems, struct err *err)
 	others = problems->count - 1 + problems->more;
 	if (others > 0)
 		more = mem_printf(ctx, " (and %zu more problem%s)", others, others == 1 ? "" : "s");
-	r = err_set(err, first->code, "%s%s%s%s", place_text(ctx, problems, first), first->line > 0 ? "" : path_text(ctx, first), first->text,
-		more);
+	r = err_set(err, first->code, "%s%s%s%s", place_text(ctx, problems, first), first->line > 0 ? "" : path_text(ctx, first),
+		first->text, more);
 	err->line = first->line;
 	err->column = first->column;
 	return r;

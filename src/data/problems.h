@@ -14,7 +14,7 @@ struct problem {
 struct problems {
 	const struct doc *doc; /* for the places; may be NULL */
 	struct problem *list;
-	size_t count;          /* at most PROBLEMS_MAX are kept; `more` counts the rest */
+	size_t count; /* at most PROBLEMS_MAX are kept; `more` counts the rest */
 	size_t more;
 };
 

@@ -1,5 +1,7 @@
-/* Secrets in JSON trees; see redact.h. A reference is an object with exactly one member, named env, file or credential, whose value is a string.
- * Something else of that look (a configuration map with the single key "file") is visited too, which does no harm: a value too many is scrubbed.
+/* Secrets in JSON trees; see redact.h. A reference is an object with exactly one member, named env, file or credential, whose value is a
+ * string.
+ * Something else of that look (a configuration map with the single key "file") is visited too, which does no harm: a value too many is
+ * scrubbed.
  * No state of its own; any thread. */
 #include "data/redact.h"
 
@@ -22,7 +24,7 @@ static json_t *redact_object(const json_t *value, unsigned plain_keys)
 	json_t *made = json_object(), *member;
 	const char *key;
 
-	json_object_foreach ((json_t *)value, key, member) {
+	json_object_foreach((json_t *)value, key, member) {
 		_cleanup_talloc_ char *clean = plain_keys > 0 ? NULL : secret_redact(NULL, key);
 		json_t *copy = json_redact(member, plain_keys > 0 ? plain_keys - 1 : 0);
 
@@ -44,7 +46,7 @@ json_t *json_redact(const json_t *value, unsigned plain_keys)
 	if (!json_is_array(value))
 		return json_incref((json_t *)value);
 	made = json_array();
-	json_array_foreach ((json_t *)value, i, element)
+	json_array_foreach((json_t *)value, i, element)
 		(void)json_array_append_new(made, json_redact(element, plain_keys > 0 ? plain_keys - 1 : 0));
 	return made;
 }
@@ -57,7 +59,7 @@ void json_visit_secrets(const json_t *value, void (*visit)(void *user, const cha
 	size_t i;
 
 	if (json_is_array(value)) {
-		json_array_foreach ((json_t *)value, i, member)
+		json_array_foreach((json_t *)value, i, member)
 			json_visit_secrets(member, visit, user);
 		return;
 	}
@@ -66,7 +68,7 @@ void json_visit_secrets(const json_t *value, void (*visit)(void *user, const cha
 		if (name)
 			visit(user, kinds[i], name);
 	}
-	json_object_foreach ((json_t *)value, key, member)
+	json_object_foreach((json_t *)value, key, member)
 		json_visit_secrets(member, visit, user);
 }
 

@@ -1,4 +1,5 @@
-/* Scrubbing of registered secrets (base/log.h) from a JSON value before it leaves a process. Done on the tree and not on its text, so that a secret that
+/* Scrubbing of registered secrets (base/log.h) from a JSON value before it leaves a process. Done on the tree and not on its text, so
+ * that a secret that
  * happens to be a word of the protocol ("done", "version") cannot break the form of the answer. */
 #ifndef DATA_REDACT_H
 #define DATA_REDACT_H
@@ -10,7 +11,8 @@
 /* A copy in which every string value, and every key more than `plain_keys` levels below the root, is scrubbed. New reference. */
 json_t *json_redact(const json_t *value, unsigned plain_keys);
 
-/* Registers what the secret references {env}, {file} (relative to `dir`) and {credential} inside a value stand for, where it can be read: for whoever passes on output of
+/* Registers what the secret references {env}, {file} (relative to `dir`) and {credential} inside a value stand for, where it can be
+ * read: for whoever passes on output of
  * a program that resolves them by itself. What cannot be read is skipped: nobody can have printed it. */
 void json_register_secrets(const json_t *value, const char *dir);
 

@@ -107,7 +107,8 @@ static int next_piece(const char *string, const char **at, struct piece *piece, 
 	if (p[2] == '}')
 		return way_error(way, err, ERR_INVALID, "empty ${} at offset %zu", (size_t)(p - string));
 	if (!strchr(p, '}'))
-		return way_error(way, err, ERR_INVALID, "the ${ at offset %zu is not closed; a literal ${ is written $${", (size_t)(p - string));
+		return way_error(way, err, ERR_INVALID, "the ${ at offset %zu is not closed; a literal ${ is written $${",
+			(size_t)(p - string));
 	return way_error(way, err, ERR_INVALID,
 		"between ${ and } at offset %zu stands no name (letters, digits, '_' and '-', joined by dots); a literal ${ is written $${",
 		(size_t)(p - string));
@@ -189,8 +190,11 @@ static int append_name(struct expansion *x, struct out *out, const struct piece 
 		return r;
 	text = json_scalar_text(NULL, value);
 	if (!text)
-		return way_error(way, x->err, ERR_INVALID, "'%.*s' is %s, which cannot stand inside of other text", (int)MIN(piece->length, 80u),
-			piece->text, json_is_null(value) ? "null" : json_is_array(value) ? "a list" : "a mapping");
+		return way_error(way, x->err, ERR_INVALID, "'%.*s' is %s, which cannot stand inside of other text",
+			(int)MIN(piece->length, 80u), piece->text,
+			json_is_null(value)            ? "null"
+				: json_is_array(value) ? "a list"
+						       : "a mapping");
 	r = charge(x, strlen(text), way);
 	if (r < 0)
 		return r;
@@ -357,7 +361,8 @@ static int visit_value(json_t *value, const struct way *way, template_visit visi
 	if (json_is_string(value))
 		return visit_string(json_string_value(value), way, visit, user, err);
 	for (size_t i = 0; i < json_array_size(value); i++) {
-		r = visit_value(json_array_get(value, i), &(struct way){ .up = way, .index = i, .depth = way->depth + 1 }, visit, user, err);
+		r = visit_value(json_array_get(value, i), &(struct way){ .up = way, .index = i, .depth = way->depth + 1 }, visit, user,
+			err);
 		if (r != 0)
 			return r;
 	}

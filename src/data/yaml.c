@@ -1,7 +1,7 @@
 /* Reading YAML: libyaml's events into a tree of jansson values.
  *
- * Every cost is bounded while events arrive: depth, values, length of keys, and what aliases copy. An alias is a deep copy, so that no value
- * stands in two places of the tree; each copy is charged with the weight of what it copies before it is made, and its height counts
+ * Every cost is bounded while events arrive: depth, values, length of keys, and what aliases copy. An alias is a deep copy, so that no
+ * value stands in two places of the tree; each copy is charged with the weight of what it copies before it is made, and its height counts
  * into the depth. The place of a value inside of a copy is that of the alias.
  * Threads: any; no shared state. */
 #include <yaml.h>
@@ -156,7 +156,8 @@ static int read_alias(struct yaml_reader *reader, const yaml_event_t *event, uns
 
 	if (index < 0)
 		return fail(reader, ERR_INVALID, event->start_mark,
-			"unknown alias '*%.40s'; if it is text, put it in quotes; else the anchor '&%.40s' must stand before it", name, name);
+			"unknown alias '*%.40s'; if it is text, put it in quotes; else the anchor '&%.40s' must stand before it", name,
+			name);
 	anchor = &reader->list[index];
 	if (anchor->open)
 		return fail(reader, ERR_INVALID, event->start_mark, "alias '*%.40s' stands inside of the value that it names", name);
@@ -194,7 +195,8 @@ static int core_tag(struct yaml_reader *reader, const yaml_char_t *tag, yaml_mar
 			if (strcmp(text + strlen(TAG_PREFIX), core[i]) == 0)
 				*ret = core[i];
 	if (!*ret)
-		return fail(reader, ERR_INVALID, mark, "the tag '%.60s' is not supported; if the text begins with '!', put it in quotes", text);
+		return fail(reader, ERR_INVALID, mark, "the tag '%.60s' is not supported; if the text begins with '!', put it in quotes",
+			text);
 	return 0;
 }
 

@@ -1,0 +1,12 @@
+/* The built-in drivers: one line each. Constant; any thread. */
+#include "drivers/list.h"
+
+const struct driver *const driver_list[] = {
+	&driver_git_release,
+	&driver_files,
+	&driver_process,
+	&driver_sqlite,
+	&driver_flags,
+	&driver_command,
+	NULL,
+};

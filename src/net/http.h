@@ -27,6 +27,7 @@ struct http_response {
 	int64_t duration_ms;
 };
 /* ERR_UNREACHABLE (refused, no route, name unknown, TLS failed: each in words), ERR_TIMEOUT, ERR_REFUSED (address policy), ERR_TOO_LARGE, ERR_INVALID (URL). Any HTTP status is success here. */
+/* Messages name the origin of the URL only: paths and queries may be secret. */
 must_check int http_request(const void *ctx, const struct http_request *request, struct http_response *ret, struct err *err);
 
 #endif

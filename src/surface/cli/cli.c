@@ -1,0 +1,230 @@
+/* The command line's main: parse, open the workspace, confirm, call the operation, render. One exit code for each way that it can end. */
+#include "surface/cli/cli.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+
+static volatile sig_atomic_t interrupted_count;
+
+static void on_interrupt(int signal)
+{
+	(void)signal;
+	if (++interrupted_count > 2) /* the third time people mean it: the journal makes leaving safe */
+		_exit(130);
+}
+
+static bool was_interrupted(void *user)
+{
+	(void)user;
+	return interrupted_count > 0;
+}
+
+static void look_at_terminal(struct cli *cli)
+{
+	const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
+	struct winsize size;
+
+	cli->tty_in = isatty(0);
+	cli->tty_out = isatty(1);
+	cli->tty_err = isatty(2);
+	cli->colour = cli->tty_out && cli->tty_err && !(no_colour && *no_colour) && !(term && !strcmp(term, "dumb"));
+	cli->width = ioctl(2, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 100;
+}
+
+/* Who acts: the person behind the terminal, also through sudo. */
+static const char *who(const void *ctx)
+{
+	const char *given = getenv("UNSHIP_ACTOR"), *behind = getenv("SUDO_USER");
+	const struct passwd *user = getpwuid(getuid());
+	char host[256] = "localhost";
+
+	if (given && *given)
+		return text_printable(ctx, given, strlen(given), false);
+	gethostname(host, sizeof(host) - 1);
+	return mem_printf(ctx, "%s@%s", behind && *behind ? behind : user ? user->pw_name : "unknown", host);
+}
+
+static void tell(void *user, const char *message)
+{
+	const struct cli *cli = user;
+
+	if (cli->tty_err)
+		say(cli, "%s", styled(cli, "dim", message));
+}
+
+/* The last word before the first change: the plan was shown; the name typed, or --yes, or --confirm=NAME. */
+static int typed_name(struct cli *cli, const char *name, const char *what, struct err *err)
+{
+	char *answer;
+	int r;
+
+	if (cli->yes)
+		return 0;
+	if (cli->confirm) {
+		if (strcmp(cli->confirm, name) != 0)
+			return err_set(err, ERR_USAGE, "--confirm=%s does not name '%s'", cli->confirm, name);
+		return 0;
+	}
+	r = ask(cli, mem_printf(cli->ctx, "%s Type %s to go on: ", what, styled(cli, "bold", name)), "--yes or --confirm=NAME", &answer, err);
+	if (r < 0)
+		return r;
+	if (strcmp(answer, name) != 0)
+		return err_set(err, ERR_CANCELLED, "'%s' was typed, not '%s': nothing was changed", answer, name);
+	return 0;
+}
+
+static int confirm_rollback(void *user, json_t *plan, struct err *err)
+{
+	struct cli *cli = user;
+	int r;
+
+	if (!cli->json && !cli->quiet)
+		render_plan(cli, plan, NULL);
+	fflush(stdout);
+	r = typed_name(cli, json_str(plan, "environment", ""), "This changes the environment.", err);
+	if (r < 0)
+		return r;
+	cli->live = live_start(cli);
+	return 0;
+}
+
+/* Commands that change much and have no plan to show. */
+static int confirm_plain(struct cli *cli, struct err *err)
+{
+	const char *extra = cli->command->extra;
+
+	if (!extra || !strstr(extra, "yes") || !strcmp(cli->command->operation, "rollbacks.create"))
+		return 0;
+	if (json_flag(cli->input, "dryRun", false))
+		return 0;
+	if (cli->yes || (cli->confirm && !strcmp(cli->confirm, "yes")))
+		return 0;
+	return typed_name(cli, "yes", mem_printf(cli->ctx, "This is a change: unship %s.", cli->command->pattern), err);
+}
+
+static int ask_reason(struct cli *cli, struct err *err)
+{
+	char *reason;
+	int r;
+
+	if (strcmp(cli->command->operation, "rollbacks.create") != 0 || json_flag(cli->input, "dryRun", false) || json_str(cli->input, "reason", NULL))
+		return 0;
+	r = ask(cli, "Reason (kept in the audit trail): ", "--reason", &reason, err);
+	if (r == 0)
+		json_put_str(cli->input, "reason", reason);
+	return r;
+}
+
+static void finish(struct cli *cli, json_t *answer, const struct err *err, bool failed)
+{
+	if (cli->json) {
+		json_t *document = answer ? json_copy(answer) : json_object();
+
+		if (failed && json_is_object(document))
+			json_object_set_new(document, "error", json_pack("{s:s, s:s, s:s}", "code", err_info(err->code)->name, "message", err->text, "hint",
+				err_info(err->code)->hint));
+		printf("%s\n", secret_redact(cli->ctx, json_pretty(cli->ctx, document)));
+		json_decref(document);
+		return;
+	}
+	if (answer && cli->command && cli->command->render)
+		cli->command->render(cli, answer, failed ? err : NULL);
+	else if (answer)
+		render_json(cli, answer, failed ? err : NULL);
+	fflush(stdout);
+	if (failed) {
+		char *text = secret_redact(cli->ctx, err->text);
+
+		fprintf(stderr, "%s %s\n", styled(cli, "red", "unship:"), text_printable(cli->ctx, text, strlen(text), false));
+		if (!answer || !json_object_get(answer, "next"))
+			fprintf(stderr, "%s\n", styled(cli, "dim", mem_printf(cli->ctx, "        %s", err_info(err->code)->hint)));
+	}
+}
+
+static int open_workspace(struct cli *cli, const struct operation *operation, struct err *err)
+{
+	const char *server = cli->server ? cli->server : getenv("UNSHIP_SERVER");
+	int r;
+
+	if (server && *server)
+		return err_set(err, ERR_UNSUPPORTED, "this unship works on the project in its directory; it cannot speak to a server (%s) yet", server);
+	r = workspace_open(cli->ctx, cli->dir ? cli->dir : ".", cli->catalogue, &cli->op.workspace, err);
+	if (r == -ERR_NOT_FOUND && operation && operation->anywhere && !cli->dir)
+		return 0;
+	return r;
+}
+
+static int run_operation(struct cli *cli, json_t **ret, struct err *err)
+{
+	const struct operation *operation = operation_find(cli->command->operation);
+	int r;
+
+	assert_always(operation);
+	r = open_workspace(cli, operation, err);
+	if (r == 0)
+		r = ask_reason(cli, err);
+	if (r == 0)
+		r = confirm_plain(cli, err);
+	if (r < 0)
+		return r;
+	if (cli->command->run)
+		return cli->command->run(cli, err);
+	if (cli->interactive && !strcmp(operation->name, "plans.create"))
+		return plan_interactive(cli, ret, err);
+	if (cli->command->render == render_run && strcmp(operation->name, "rollbacks.create") != 0)
+		cli->live = live_start(cli);
+	r = operation_call(&cli->op, operation, cli->input, ret, err);
+	live_stop(cli->live);
+	cli->live = NULL;
+	return r;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_interrupt };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int cli_main(const struct catalogue *catalogue, int argc, char **argv)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct cli *cli = mem_zero(ctx, struct cli);
+	struct err err = ERR_INIT;
+	json_t *answer = NULL;
+	int r;
+
+	cli->ctx = ctx;
+	cli->catalogue = catalogue;
+	look_at_terminal(cli);
+	catch_signals();
+	r = args_parse(cli, argc, argv, &err);
+	if (cli->json)
+		cli->colour = false;
+	log_setup(cli->verbose ? LOG_DEBUG : LOG_WARN, cli->json ? LOG_JSON : LOG_TEXT, 2);
+	if (r == 0 && cli->help) {
+		help_print(cli, stdout);
+		return 0;
+	}
+	cli->op = (struct op){ .ctx = ctx, .catalogue = catalogue, .actor = who(ctx), .watch = live_watch, .tell = tell, .confirm = confirm_rollback,
+		.interrupted = was_interrupted, .user = cli };
+	if (r == 0)
+		r = cli->command->operation ? run_operation(cli, &answer, &err) : cli->command->run(cli, &err);
+	if (r < 0 || answer)
+		finish(cli, answer, &err, r < 0);
+	fflush(stdout);
+	if (ferror(stdout) && r == 0) {
+		fprintf(stderr, "unship: the result could not be written: %s\n", strerror(errno));
+		return err_info(ERR_IO)->exit_code;
+	}
+	return r < 0 ? err_info(err.code)->exit_code : 0;
+}

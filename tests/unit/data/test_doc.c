@@ -32,7 +32,8 @@ static void json_places(void **state)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
 	struct doc *doc = parse(ctx,
-		"\n  {\"a\": [1, \"]}\\\"\", {}, [ ], {\"b\" :\ttrue}],\n\t\"\xc3\xa9\xf0\x9f\x98\x80\": null, \"c.d\": 1.50, \"\\u0065\":{\"x\":-1e2}}\n");
+		"\n  {\"a\": [1, \"]}\\\"\", {}, [ ], {\"b\" :\ttrue}],\n"
+		"\t\"\xc3\xa9\xf0\x9f\x98\x80\": null, \"c.d\": 1.50, \"\\u0065\":{\"x\":-1e2}}\n");
 
 	place(doc, "", 2, 3);
 	place(doc, "a", 2, 4);
@@ -59,9 +60,14 @@ static void json_errors(void **state)
 		unsigned line, column;
 		const char *words;
 	} cases[] = {
-		{ "{\"a\":1,\n \"a\":2}", 2, 2, "duplicate object key" }, { "{\"a\":1,}", 1, 8, "not valid JSON" }, { "[1 2]", 1, 4, "not valid JSON" },
-		{ "{\n\"a\": tru\n}", 2, 6, "not valid JSON" }, { " \n", 1, 1, "empty" }, { "[\n\"\xc3\xa9\xff\"]", 2, 3, "byte 0xff" },
-		{ "[1]\n[2]", 2, 1, "not valid JSON" }, { "\xff\xfe[\0", 1, 1, "UTF-16" },
+		{ "{\"a\":1,\n \"a\":2}", 2, 2, "duplicate object key" },
+		{ "{\"a\":1,}", 1, 8, "not valid JSON" },
+		{ "[1 2]", 1, 4, "not valid JSON" },
+		{ "{\n\"a\": tru\n}", 2, 6, "not valid JSON" },
+		{ " \n", 1, 1, "empty" },
+		{ "[\n\"\xc3\xa9\xff\"]", 2, 3, "byte 0xff" },
+		{ "[1]\n[2]", 2, 1, "not valid JSON" },
+		{ "\xff\xfe[\0", 1, 1, "UTF-16" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -194,8 +200,13 @@ static void wrapped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(json_places), cmocka_unit_test(json_errors), cmocka_unit_test(json_limits), cmocka_unit_test(paths),
-		cmocka_unit_test(large_plan), cmocka_unit_test(load_by_name), cmocka_unit_test(wrapped),
+		cmocka_unit_test(json_places),
+		cmocka_unit_test(json_errors),
+		cmocka_unit_test(json_limits),
+		cmocka_unit_test(paths),
+		cmocka_unit_test(large_plan),
+		cmocka_unit_test(load_by_name),
+		cmocka_unit_test(wrapped),
 	};
 
 	json_setup();

@@ -26,31 +26,18 @@ struct all {
 	int untouched;
 };
 
-static const struct field retry_fields[] = {
-	FIELD_INT(struct retry, max_attempts, DEFAULT("3"), 1, 10, "how often"),
-	FIELD_MS(struct retry, delay_ms, OPTIONAL, "pause"),
-	FIELD_STR(struct retry, kind, REQUIRED, "which"),
-	FIELD_END
-};
+static const struct field retry_fields[] = { FIELD_INT(struct retry, max_attempts, DEFAULT("3"), 1, 10, "how often"),
+	FIELD_MS(struct retry, delay_ms, OPTIONAL, "pause"), FIELD_STR(struct retry, kind, REQUIRED, "which"), FIELD_END };
 
-static const struct field all_fields[] = {
-	FIELD_STR(struct all, service, REQUIRED, "the service"),
-	FIELD_NAME(struct all, name_of, OPTIONAL, "a name"),
-	FIELD_PATH(struct all, env_file, DEFAULT(".env"), "a file"),
+static const struct field all_fields[] = { FIELD_STR(struct all, service, REQUIRED, "the service"),
+	FIELD_NAME(struct all, name_of, OPTIONAL, "a name"), FIELD_PATH(struct all, env_file, DEFAULT(".env"), "a file"),
 	FIELD_CHOICE(struct all, mode, DEFAULT("fast"), "fast|slow|none", "the mode"),
-	FIELD_INT(struct all, count, OPTIONAL, 0, 5, "a count"),
-	FIELD_MS(struct all, timeout_ms, DEFAULT("1m30s"), "a limit"),
-	FIELD_INT(struct all, size_bytes, OPTIONAL, 0, 0, "a size"),
-	FIELD_REAL(struct all, factor, DEFAULT("1.5"), 1, 10, "a factor"),
-	FIELD_SHARE(struct all, share, DEFAULT("5%"), "a share"),
-	FIELD_BOOL(struct all, on, DEFAULT("true"), "a switch | toggle"),
-	FIELD_LIST(struct all, argv, OPTIONAL, "a list"),
-	FIELD_MAP(struct all, labels, OPTIONAL, "a map"),
-	FIELD_JSON(struct all, anything, OPTIONAL, "any"),
-	FIELD_SECRET(struct all, token, OPTIONAL, "a token"),
-	FIELD_GROUP(struct all, retry, OPTIONAL, retry_fields, "retries"),
-	FIELD_END
-};
+	FIELD_INT(struct all, count, OPTIONAL, 0, 5, "a count"), FIELD_MS(struct all, timeout_ms, DEFAULT("1m30s"), "a limit"),
+	FIELD_INT(struct all, size_bytes, OPTIONAL, 0, 0, "a size"), FIELD_REAL(struct all, factor, DEFAULT("1.5"), 1, 10, "a factor"),
+	FIELD_SHARE(struct all, share, DEFAULT("5%"), "a share"), FIELD_BOOL(struct all, on, DEFAULT("true"), "a switch | toggle"),
+	FIELD_LIST(struct all, argv, OPTIONAL, "a list"), FIELD_MAP(struct all, labels, OPTIONAL, "a map"),
+	FIELD_JSON(struct all, anything, OPTIONAL, "any"), FIELD_SECRET(struct all, token, OPTIONAL, "a token"),
+	FIELD_GROUP(struct all, retry, OPTIONAL, retry_fields, "retries"), FIELD_END };
 
 static struct problems *read_with(const void *ctx, const char *yaml, bool templates, const char *const *ignore, struct all *ret)
 {
@@ -192,8 +179,16 @@ static void numbers_that_were_text(void **state)
 static void secrets(void **state)
 {
 	static const char *const bad[] = {
-		"token: hunter2", "token: 4711", "token: [hunter2]", "token: {file: hunter2, env: X}", "token: {vault: hunter2}", "token: {}",
-		"token: {env: hunter2-x}", "token: {env: ''}", "token: {file: [hunter2]}", "token: {credential: ../hunter2}",
+		"token: hunter2",
+		"token: 4711",
+		"token: [hunter2]",
+		"token: {file: hunter2, env: X}",
+		"token: {vault: hunter2}",
+		"token: {}",
+		"token: {env: hunter2-x}",
+		"token: {env: ''}",
+		"token: {file: [hunter2]}",
+		"token: {credential: ../hunter2}",
 	};
 
 	refused("token: hunter2", 2, 1, "a secret is written as a reference, {file: ...} or {env: ...}, never as a value");
@@ -228,7 +223,8 @@ static void templates_wait(void **state)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
 	struct all all;
-	const char *yaml = "service: ${a}\ncount: ${a}\ntimeout: ${a}\nmode: ${a}\nargv: [x, 'y${a}']\nlabels: {k: ['${a}']}\non: ${a}\nretry: ${a}\n"
+	const char *yaml = "service: ${a}\ncount: ${a}\ntimeout: ${a}\nmode: ${a}\nargv: [x, 'y${a}']\nlabels: {k: ['${a}']}\n"
+			   "on: ${a}\nretry: ${a}\n"
 			   "token: {file: '${a}'}\nfactor: nonsense\n";
 	struct problems *problems = read_with(ctx, yaml, true, NULL, &all);
 
@@ -275,8 +271,14 @@ static void names(void **state)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
 	static const char *const members[][2] = {
-		{ "timeout_ms", "timeout" }, { "size_bytes", "size" }, { "env_file", "envFile" }, { "max_size_bytes", "maxSize" }, { "argv", "argv" },
-		{ "_ms", "_ms" }, { "sha_256", "sha_256" }, { "a_b_c", "aBC" },
+		{ "timeout_ms", "timeout" },
+		{ "size_bytes", "size" },
+		{ "env_file", "envFile" },
+		{ "max_size_bytes", "maxSize" },
+		{ "argv", "argv" },
+		{ "_ms", "_ms" },
+		{ "sha_256", "sha_256" },
+		{ "a_b_c", "aBC" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
@@ -299,7 +301,8 @@ static void told(void **state)
 	assert_int_equal(json_integer_value(doc_get(doc, "properties.retry.properties.maxAttempts.default")), 3);
 	assert_int_equal(json_array_size(doc_get(doc, "properties.token.oneOf")), 3);
 	assert_string_equal(json_canonical(ctx, doc_get(told_doc, "[3]")),
-		"{\"choices\":[\"fast\",\"slow\",\"none\"],\"default\":\"fast\",\"help\":\"the mode\",\"name\":\"mode\",\"required\":false,\"type\":\"a choice\"}");
+		"{\"choices\":[\"fast\",\"slow\",\"none\"],\"default\":\"fast\",\"help\":\"the mode\",\"name\":\"mode\",\"required\":false,"
+		"\"type\":\"a choice\"}");
 	assert_int_equal(json_array_size(doc_get(told_doc, "[14].fields")), 3);
 	assert_string_equal(fields_markdown(ctx, retry_fields),
 		"| `maxAttempts` | a whole number | 3 | how often |\n| `delay` | a duration |  | pause |\n| `kind` | a string | required | which |\n");
@@ -310,9 +313,17 @@ static void told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(all_types), cmocka_unit_test(defaults), cmocka_unit_test(nothing_given), cmocka_unit_test(wrong_values),
-		cmocka_unit_test(numbers_that_were_text), cmocka_unit_test(secrets), cmocka_unit_test(long_values_are_not_shown),
-		cmocka_unit_test(templates_wait), cmocka_unit_test(ignored_keys), cmocka_unit_test(many_mistakes), cmocka_unit_test(names),
+		cmocka_unit_test(all_types),
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(nothing_given),
+		cmocka_unit_test(wrong_values),
+		cmocka_unit_test(numbers_that_were_text),
+		cmocka_unit_test(secrets),
+		cmocka_unit_test(long_values_are_not_shown),
+		cmocka_unit_test(templates_wait),
+		cmocka_unit_test(ignored_keys),
+		cmocka_unit_test(many_mistakes),
+		cmocka_unit_test(names),
 		cmocka_unit_test(told),
 	};
 

@@ -24,7 +24,8 @@ static void canonical_form(void **state)
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
 
 	assert_string_equal(canonical_of(ctx, " { \"b\" : [ 1 , true , null ] , \"a\" : { } } "), "{\"a\":{},\"b\":[1,true,null]}");
-	assert_string_equal(canonical_of(ctx, "{\"aa\":1,\"a\":2,\"\":3,\"B\":4,\"\\u00e9\":5}"), "{\"\":3,\"B\":4,\"a\":2,\"aa\":1,\"\xc3\xa9\":5}");
+	assert_string_equal(canonical_of(ctx, "{\"aa\":1,\"a\":2,\"\":3,\"B\":4,\"\\u00e9\":5}"),
+		"{\"\":3,\"B\":4,\"a\":2,\"aa\":1,\"\xc3\xa9\":5}");
 	/* By code point: U+FB33 before U+1F600, which UTF-16 units would turn round. */
 	assert_string_equal(canonical_of(ctx, "{\"\\ud83d\\ude00\":1,\"\\ufb33\":2}"), "{\"\xef\xac\xb3\":2,\"\xf0\x9f\x98\x80\":1}");
 	assert_string_equal(canonical_of(ctx, "\"\\u20ac$\\u000F\\u000aA'\\u0042\\u0022\\u005c\\\\\\\"\\/\\u007f\""),
@@ -38,12 +39,29 @@ static void canonical_reals(void **state)
 		double value;
 		const char *text;
 	} cases[] = {
-		{ 0.0, "0" }, { -0.0, "0" }, { 5e-324, "5e-324" }, { -5e-324, "-5e-324" }, { 1.7976931348623157e308, "1.7976931348623157e+308" },
-		{ 9007199254740991.0, "9007199254740991" }, { 9007199254740992.0, "9.007199254740992e+15" }, { 1e21, "1e+21" },
-		{ 9.999999999999997e22, "9.999999999999997e+22" }, { 333333333.3333332, "333333333.3333332" }, { 1.0, "1" }, { 0.1, "0.1" },
-		{ 4.5, "4.5" }, { 0.002, "0.002" }, { 0.000001, "0.000001" }, { 1e-7, "1e-7" }, { 123456.0, "123456" }, { 100.0, "100" },
-		{ 1e15, "1000000000000000" }, { -1.5e-9, "-1.5e-9" }, { 0.30000000000000004, "0.30000000000000004" },
-		{ 0.000012345, "0.000012345" }, { -333333333.33333325, "-333333333.33333325" },
+		{ 0.0, "0" },
+		{ -0.0, "0" },
+		{ 5e-324, "5e-324" },
+		{ -5e-324, "-5e-324" },
+		{ 1.7976931348623157e308, "1.7976931348623157e+308" },
+		{ 9007199254740991.0, "9007199254740991" },
+		{ 9007199254740992.0, "9.007199254740992e+15" },
+		{ 1e21, "1e+21" },
+		{ 9.999999999999997e22, "9.999999999999997e+22" },
+		{ 333333333.3333332, "333333333.3333332" },
+		{ 1.0, "1" },
+		{ 0.1, "0.1" },
+		{ 4.5, "4.5" },
+		{ 0.002, "0.002" },
+		{ 0.000001, "0.000001" },
+		{ 1e-7, "1e-7" },
+		{ 123456.0, "123456" },
+		{ 100.0, "100" },
+		{ 1e15, "1000000000000000" },
+		{ -1.5e-9, "-1.5e-9" },
+		{ 0.30000000000000004, "0.30000000000000004" },
+		{ 0.000012345, "0.000012345" },
+		{ -333333333.33333325, "-333333333.33333325" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -87,7 +105,8 @@ static void pretty_keeps_order(void **state)
 	json_t *value;
 
 	assert_int_equal(json_parse(ctx, text, strlen(text), 100, &value, &err), 0);
-	assert_string_equal(json_pretty(ctx, value), "{\n  \"b\": 1.0,\n  \"a\": [\n    0.1,\n    \"x\"\n  ],\n  \"c\": [],\n  \"d\": {}\n}");
+	assert_string_equal(json_pretty(ctx, value),
+		"{\n  \"b\": 1.0,\n  \"a\": [\n    0.1,\n    \"x\"\n  ],\n  \"c\": [],\n  \"d\": {}\n}");
 }
 
 static void parse_is_strict(void **state)
@@ -97,10 +116,17 @@ static void parse_is_strict(void **state)
 		enum err_code code;
 		const char *words;
 	} cases[] = {
-		{ "{\"a\":1,\"a\":2}", ERR_INVALID, "duplicate" }, { "[1] x", ERR_INVALID, "1:5" }, { "", ERR_INVALID, "empty" },
-		{ "[1,]", ERR_INVALID, "not valid JSON" }, { "[01]", ERR_INVALID, "not valid JSON" }, { "\"\\u0000\"", ERR_INVALID, "not valid JSON" },
-		{ "\"\xff\"", ERR_INVALID, "0xff" }, { "9223372036854775808", ERR_INVALID, "not valid JSON" }, { "1e999", ERR_INVALID, "not valid JSON" },
-		{ "NaN", ERR_INVALID, "not valid JSON" }, { "[\"this text is longer than thirty bytes\"]", ERR_TOO_LARGE, "at most 30" },
+		{ "{\"a\":1,\"a\":2}", ERR_INVALID, "duplicate" },
+		{ "[1] x", ERR_INVALID, "1:5" },
+		{ "", ERR_INVALID, "empty" },
+		{ "[1,]", ERR_INVALID, "not valid JSON" },
+		{ "[01]", ERR_INVALID, "not valid JSON" },
+		{ "\"\\u0000\"", ERR_INVALID, "not valid JSON" },
+		{ "\"\xff\"", ERR_INVALID, "0xff" },
+		{ "9223372036854775808", ERR_INVALID, "not valid JSON" },
+		{ "1e999", ERR_INVALID, "not valid JSON" },
+		{ "NaN", ERR_INVALID, "not valid JSON" },
+		{ "[\"this text is longer than thirty bytes\"]", ERR_TOO_LARGE, "at most 30" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -129,7 +155,8 @@ static void depth_is_limited(void **state)
 	memset(text + 65, ']', 65);
 	assert_int_equal(json_parse(ctx, text, 130, 1000, &value, &err), -ERR_TOO_LARGE);
 	/* brackets inside of strings are text */
-	assert_int_equal(json_parse(ctx, "[\"[[[[[[\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"]", 72, 1000, &value, &err), 0);
+	assert_int_equal(
+		json_parse(ctx, "[\"[[[[[[\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"]", 72, 1000, &value, &err), 0);
 }
 
 static void build_and_read(void **state)
@@ -146,7 +173,9 @@ static void build_and_read(void **state)
 	json_put_str(object, "absent", NULL);
 	json_put(object, "absent", NULL);
 	assert_null(json_object_get(object, "absent"));
-	json_put_str(object, "bytes", "a\xff" "b");
+	json_put_str(object, "bytes",
+		"a\xff"
+		"b");
 	assert_string_equal(json_str(object, "bytes", ""), "a\\xffb");
 	json_put_int(object, "big", INT64_MAX);
 	json_put_flag(object, "off", false);
@@ -171,9 +200,14 @@ static void kept_until_the_context_goes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(canonical_form), cmocka_unit_test(canonical_reals), cmocka_unit_test(canonical_round_trip),
-		cmocka_unit_test(pretty_keeps_order), cmocka_unit_test(parse_is_strict), cmocka_unit_test(depth_is_limited),
-		cmocka_unit_test(build_and_read), cmocka_unit_test(kept_until_the_context_goes),
+		cmocka_unit_test(canonical_form),
+		cmocka_unit_test(canonical_reals),
+		cmocka_unit_test(canonical_round_trip),
+		cmocka_unit_test(pretty_keeps_order),
+		cmocka_unit_test(parse_is_strict),
+		cmocka_unit_test(depth_is_limited),
+		cmocka_unit_test(build_and_read),
+		cmocka_unit_test(kept_until_the_context_goes),
 	};
 
 	json_setup();

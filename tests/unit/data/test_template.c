@@ -18,8 +18,8 @@ static const char *const known[] = { "context.environment", "context.trigger", N
 
 static int expand(const void *ctx, const char *text, json_t **ret, struct err *err)
 {
-	json_t *names = json_make(ctx, "{s:s, s:i, s:f, s:b, s:n, s:[i,i], s:s, s:s}", "context.environment", "production", "n", 30, "x", 0.5, "on", 1,
-		"nothing", "steps.a-b.list_1", 1, 2, "inner", "${n}", "empty", "");
+	json_t *names = json_make(ctx, "{s:s, s:i, s:f, s:b, s:n, s:[i,i], s:s, s:s}", "context.environment", "production", "n", 30, "x",
+		0.5, "on", 1, "nothing", "steps.a-b.list_1", 1, 2, "inner", "${n}", "empty", "");
 	json_t *value;
 
 	if (json_parse(ctx, text, strlen(text), 1 << 20, &value, err) < 0)
@@ -150,7 +150,10 @@ static void names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(expansion), cmocka_unit_test(errors), cmocka_unit_test(results_are_limited), cmocka_unit_test(names),
+		cmocka_unit_test(expansion),
+		cmocka_unit_test(errors),
+		cmocka_unit_test(results_are_limited),
+		cmocka_unit_test(names),
 	};
 
 	json_setup();

@@ -55,17 +55,23 @@ static void plain_scalars(void **state)
 	same("[true, True, TRUE, false, False, FALSE]", "[true,true,true,false,false,false]");
 	same("[yes, no, on, off, Yes, y, n, tRue, nUll]", "[\"yes\",\"no\",\"on\",\"off\",\"Yes\",\"y\",\"n\",\"tRue\",\"nUll\"]");
 	same("[0, 12, -12, +12, 0123, 0x1F, 0o17, -0]", "[0,12,-12,12,123,31,15,0]");
-	same("[9223372036854775807, -9223372036854775808, 0x7fffffffffffffff]", "[9223372036854775807,-9223372036854775808,9223372036854775807]");
+	same("[9223372036854775807, -9223372036854775808, 0x7fffffffffffffff]",
+		"[9223372036854775807,-9223372036854775808,9223372036854775807]");
 	same("[1.5, .5, 1., +1.5, -2.5e-3, 1e3, 1E+2, -.5]", "[1.5,0.5,1,1.5,-0.0025,1000,100,-0.5]");
 	same("[1.5.2, 1_000, 12:30, 2026-01-01, 0b11, 0xZZ, 0o8, -0x1, ., -, +, e3, 1e, .e3, inf, nan, 1.5 ms]",
-		"[\"1.5.2\",\"1_000\",\"12:30\",\"2026-01-01\",\"0b11\",\"0xZZ\",\"0o8\",\"-0x1\",\".\",\"-\",\"+\",\"e3\",\"1e\",\".e3\",\"inf\",\"nan\",\"1.5 ms\"]");
+		"[\"1.5.2\",\"1_000\",\"12:30\",\"2026-01-01\",\"0b11\",\"0xZZ\",\"0o8\",\"-0x1\","
+		"\".\",\"-\",\"+\",\"e3\",\"1e\",\".e3\",\"inf\",\"nan\",\"1.5 ms\"]");
 	same("['1', \"true\", 'null', \"\", '~', '<<']", "[\"1\",\"true\",\"null\",\"\",\"~\",\"<<\"]");
 	same("a: |\n  x\n  y\nb: >-\n  x\n  y\n", "{\"a\":\"x\\ny\\n\",\"b\":\"x y\"}");
 	same("1: a\ntrue: b\n~: c\n'': d", "{\"\":\"d\",\"1\":\"a\",\"true\":\"b\",\"~\":\"c\"}");
-	same("\xef\xbb\xbf" "a: 1", "{\"a\":1}");
+	same("\xef\xbb\xbf"
+	     "a: 1",
+		"{\"a\":1}");
 	same("%YAML 1.2\n---\na: 1\n...\n", "{\"a\":1}");
 	same("a: 1\r\nb: 2\r\n", "{\"a\":1,\"b\":2}");
-	same("\"\\u00e9\\U0001F600\\x41\"", "\"\xc3\xa9\xf0\x9f\x98\x80" "A\"");
+	same("\"\\u00e9\\U0001F600\\x41\"",
+		"\"\xc3\xa9\xf0\x9f\x98\x80"
+		"A\"");
 }
 
 static void numbers_too_large(void **state)
@@ -155,7 +161,9 @@ static void encodings(void **state)
 	refused("a: \xc3\xa9\nb: x\xff", 2, 5, "byte 0xff is not UTF-8");
 	refused("\xc3\xa9: \xed\xa0\x80", 1, 4, "not UTF-8");
 	refused("a: \xc3", 1, 4, "not UTF-8");
-	refused_size("\xff\xfe" "a\0:\0", 6, ERR_INVALID, 1, 1, "UTF-16");
+	refused_size("\xff\xfe"
+		     "a\0:\0",
+		6, ERR_INVALID, 1, 1, "UTF-16");
 	refused_size("\xfe\xff\0a", 4, ERR_INVALID, 1, 1, "UTF-16");
 	refused_size("a\0:\0 \0", 6, ERR_INVALID, 1, 1, "UTF-16");
 	refused("a: 1\nb: \x01", 2, 4, "control character");
@@ -164,7 +172,7 @@ static void encodings(void **state)
 static char *repeat(const void *ctx, const char *text, size_t count)
 {
 	size_t length = strlen(text);
-	char *all = mem_array(ctx, char, length * count + 1);
+	char *all = mem_array(ctx, char, length *count + 1);
 
 	for (size_t i = 0; i < count; i++)
 		memcpy(all + i * length, text, length);
@@ -178,7 +186,8 @@ static void limits(void **state)
 	struct doc *doc = NULL;
 	char *text;
 
-	same(mem_printf(ctx, "%s%s", repeat(ctx, "[", 64), repeat(ctx, "]", 64)), mem_printf(ctx, "%s%s", repeat(ctx, "[", 64), repeat(ctx, "]", 64)));
+	text = mem_printf(ctx, "%s%s", repeat(ctx, "[", 64), repeat(ctx, "]", 64));
+	same(text, text);
 	text = repeat(ctx, "[", 100000);
 	refused_size(text, strlen(text), ERR_TOO_LARGE, 1, 65, "64 levels");
 	text = mem_printf(ctx, "%s: 1", repeat(ctx, "k", DOC_KEY_MAX + 1)); /* libyaml itself ends simple keys at 1024 characters */
@@ -197,8 +206,8 @@ static void bombs(void **state)
 	char *text = mem_strdup(ctx, "a0: &a0 [x,x,x,x,x,x,x,x,x]\n");
 
 	for (int i = 1; i < 20; i++)
-		text = mem_appendf(text, "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1,
-			i - 1, i - 1, i - 1);
+		text = mem_appendf(text, "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1,
+			i - 1, i - 1, i - 1, i - 1, i - 1);
 	refused_size(text, strlen(text), ERR_TOO_LARGE, 6, 14, "stand for more than");
 
 	/* few values, much text: 1 MB, a hundred times */
@@ -230,7 +239,9 @@ static void place(const struct doc *doc, const char *path, unsigned line, unsign
 static void places(void **state)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
-	struct doc *doc = parse(ctx, "# head\nsteps:\n  - id: a\n    parameters: {\xc3\xa9: 1, b: [x, y]}\n  - &s\n    id: b\n\"a.b\": &m {v: 1.10}\nm: {<<: *m, n: *s}\n");
+	struct doc *doc = parse(ctx,
+		"# head\nsteps:\n  - id: a\n    parameters: {\xc3\xa9: 1, b: [x, y]}\n"
+		"  - &s\n    id: b\n\"a.b\": &m {v: 1.10}\nm: {<<: *m, n: *s}\n");
 
 	place(doc, "", 2, 1);
 	place(doc, "steps", 2, 1);
@@ -242,7 +253,7 @@ static void places(void **state)
 	place(doc, "steps[0].parameters.b[1]", 4, 31);
 	place(doc, "steps[1].id", 6, 5);
 	place(doc, "[\"a.b\"].v", 7, 12);
-	place(doc, "m.v", 8, 5);   /* the << */
+	place(doc, "m.v", 8, 5);     /* the << */
 	place(doc, "m.n.id", 8, 13); /* the alias' key */
 	place(doc, "steps[0].nothing.here", 3, 5);
 	assert_string_equal(doc_written(doc, "[\"a.b\"].v"), "1.10");
@@ -254,9 +265,17 @@ static void places(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(plain_scalars), cmocka_unit_test(numbers_too_large), cmocka_unit_test(tags), cmocka_unit_test(aliases),
-		cmocka_unit_test(copies_are_not_shared), cmocka_unit_test(merge_keys), cmocka_unit_test(structure_errors),
-		cmocka_unit_test(encodings), cmocka_unit_test(limits), cmocka_unit_test(bombs), cmocka_unit_test(places),
+		cmocka_unit_test(plain_scalars),
+		cmocka_unit_test(numbers_too_large),
+		cmocka_unit_test(tags),
+		cmocka_unit_test(aliases),
+		cmocka_unit_test(copies_are_not_shared),
+		cmocka_unit_test(merge_keys),
+		cmocka_unit_test(structure_errors),
+		cmocka_unit_test(encodings),
+		cmocka_unit_test(limits),
+		cmocka_unit_test(bombs),
+		cmocka_unit_test(places),
 	};
 
 	json_setup();

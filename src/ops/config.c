@@ -1,0 +1,100 @@
+/* The project file and what there is to write into it: drivers, probes, channels with their parameters. */
+#include "ops/resources.h"
+
+#include <string.h>
+
+struct config_params { const char *name; };
+
+static const struct field no_fields[] = { FIELD_END };
+static const struct field name_fields[] = {
+	FIELD_STR(struct config_params, name, OPTIONAL, "only this one"),
+	FIELD_END
+};
+
+static int config_check(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	struct workspace *workspace = op->workspace;
+	struct err first = ERR_INIT;
+	json_t *environments;
+	int r;
+
+	(void)params;
+	r = workspace_project(workspace, &first);
+	if (r < 0 && !workspace->project) {
+		*err = first;
+		return r;
+	}
+	environments = json_array();
+	for (size_t i = 0; i < workspace->project->environment_count; i++) {
+		const struct environment *environment = &workspace->project->environments[i];
+
+		json_array_append_new(environments, json_pack("{s:s, s:I, s:I}", "name", environment->name, "components",
+			(json_int_t)environment->component_count, "probes", (json_int_t)environment->probe_count));
+	}
+	*ret = json_make(op->ctx, "{s:s, s:b, s:s*, s:o, s:o}", "file", workspace->file, "valid", r == 0, "project", workspace->project->name, "environments",
+		environments, "problems", problems_json(workspace->problems));
+	if (r < 0)
+		*err = first;
+	return r;
+}
+
+static json_t *row(const char *name, const char *summary, const struct field *fields)
+{
+	return json_pack("{s:s, s:s, s:o}", "name", name, "summary", summary, "fields", fields_json(fields));
+}
+
+static int listed(struct op *op, const struct config_params *p, const char *what, json_t *list, json_t **ret, struct err *err)
+{
+	json_keep(op->ctx, list);
+	if (p->name && json_array_size(list) == 0)
+		return err_set(err, ERR_NOT_FOUND, "there is no %s '%s'", what, p->name);
+	*ret = list;
+	return 0;
+}
+
+static int drivers_list(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	const struct config_params *p = params;
+	json_t *list = json_array();
+
+	for (const struct driver *const *driver = op->catalogue->drivers; *driver; driver++) {
+		json_t *item;
+
+		if (p->name && strcmp(p->name, (*driver)->name) != 0)
+			continue;
+		item = row((*driver)->name, (*driver)->summary, (*driver)->fields);
+		json_put_str(item, "kind", driver_kind_name((*driver)->kind));
+		json_array_append_new(list, item);
+	}
+	return listed(op, p, "driver", list, ret, err);
+}
+
+static int probes_list(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	const struct config_params *p = params;
+	json_t *list = json_array();
+
+	for (const struct probe *const *probe = op->catalogue->probes; *probe; probe++)
+		if (!p->name || !strcmp(p->name, (*probe)->name))
+			json_array_append_new(list, row((*probe)->name, (*probe)->summary, (*probe)->fields));
+	return listed(op, p, "probe", list, ret, err);
+}
+
+static int channels_list(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	const struct config_params *p = params;
+	json_t *list = json_array();
+
+	for (const struct channel *const *channel = op->catalogue->channels; *channel; channel++)
+		if (!p->name || !strcmp(p->name, (*channel)->name))
+			json_array_append_new(list, row((*channel)->name, (*channel)->summary, (*channel)->fields));
+	return listed(op, p, "channel", list, ret, err);
+}
+
+OPERATION(op_config_check, "config.check", "POST", "/config/check", PERMIT_VIEW, "check the project file", no_fields, struct config_params, config_check);
+OPERATION(op_drivers_list, "drivers.list", "GET", "/drivers", PERMIT_VIEW, "drivers and their parameters", name_fields, struct config_params,
+	drivers_list, .anywhere = true);
+OPERATION(op_probes_list, "probes.list", "GET", "/probes", PERMIT_VIEW, "probes and their parameters", name_fields, struct config_params, probes_list,
+	.anywhere = true);
+OPERATION(op_channels_list, "channels.list", "GET", "/channels", PERMIT_VIEW, "channels and their parameters", name_fields, struct config_params,
+	channels_list, .anywhere = true);

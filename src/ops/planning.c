@@ -1,0 +1,413 @@
+/* Planning: observe everything, choose the target by evidence, generate the difference as a plan, and gather every finding that speaks against it. Nothing here changes anything.
+ *
+ * Which candidate: the ranking (core/deployment.h) is pure; what only reality can say (is the artefact still there, can the code run on the live schema) is asked for the best
+ * candidate, and when that speaks against it, for the next, up to CANDIDATES_ASKED of them. */
+#include "ops/planning.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/text.h"
+#include "core/steptype.h"
+
+#define CHECK_TIMEOUT_MS 30000
+#define CANDIDATES_ASKED 8
+#define DISK_FREE_MIN (64u << 20)
+
+static enum driver_kind kind_of(void *user, const char *driver)
+{
+	struct err ignored = ERR_INIT;
+	enum driver_kind kind;
+
+	/* A driver that cannot be asked is found out by observe, which says so as a finding; until then it counts as code. */
+	if (workspace_driver_kind(user, driver, &kind, NULL, &ignored) < 0)
+		return DRIVER_CODE;
+	return kind;
+}
+
+/* What the driver of a component is asked to check: that it can go back to what was recorded. */
+static json_t *check_target(const void *ctx, const struct planning *planning, const char *component, bool preserve_data)
+{
+	json_t *recorded = json_object_get(planning->target->components, component);
+
+	if (!recorded)
+		return NULL;
+	return json_make(ctx, "{s:s, s:s*, s:s, s:b}", "version", json_str(recorded, "version", ""), "state", json_str(recorded, "state", NULL),
+		"deploymentId", planning->target->id, "preserveData", preserve_data);
+}
+
+static bool changes(const struct planning *planning, const char *component)
+{
+	for (size_t i = 0; i < planning->generated.difference_count; i++)
+		if (!strcmp(planning->generated.differences[i].component, component))
+			return planning->generated.differences[i].changes;
+	return false;
+}
+
+static int check_components(struct op *op, struct planning *planning, const struct planning_input *input, struct err *err)
+{
+	const struct environment *environment = planning->environment;
+	struct work *works = mem_array(op->ctx, struct work, environment->component_count + 1);
+	const char **names = mem_array(op->ctx, const char *, environment->component_count + 1);
+	struct work_result *results = mem_array(op->ctx, struct work_result, environment->component_count + 1);
+	size_t count = 0;
+	int r;
+
+	for (size_t i = 0; i < environment->component_count; i++) {
+		const struct component *component = &environment->components[i];
+		json_t *target = check_target(op->ctx, planning, component->name, input->preserve_data);
+		const char *source;
+
+		if (!target || !changes(planning, component->name))
+			continue;
+		source = mem_printf(op->ctx, "%s/%s/%s", op->workspace->places.record_root, planning->target->id, component->name);
+		r = call_component(op->ctx, environment, component, "check", target, source, NULL, &op->workspace->places, clock_mono_ms(),
+			CHECK_TIMEOUT_MS, &works[count], err);
+		if (r < 0)
+			return err_in(err, "component '%s'", component->name);
+		works[count].id = count;
+		names[count++] = component->name;
+	}
+	r = executor_call_all(op->workspace->executor, op->ctx, works, count, results, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count; i++) {
+		struct err why = results[i].err;
+
+		if (!results[i].result || findings_read(planning->findings, names[i], json_object_get(results[i].result, "findings"), &why) < 0)
+			findings_add(planning->findings, "check_possible", false, SEVERITY_ERROR, names[i], NULL, "the driver could not check: %s",
+				why.text);
+	}
+	return 0;
+}
+
+static void check_compatibility(struct op *op, struct planning *planning, const struct planning_input *input)
+{
+	struct compat_input facts = {
+		.from_version = planning->present ? planning->present->version : NULL,
+		.to_version = planning->target->version,
+		.live = planning->observed,
+		.target = planning->target->components,
+		.returning = json_keep(op->ctx, json_object()),
+		.preserve_data = input->preserve_data,
+	};
+
+	for (size_t i = 0; i < planning->generated.difference_count; i++)
+		if (planning->generated.differences[i].changes)
+			json_object_set_new(facts.returning, planning->generated.differences[i].component, json_true());
+	compat_check(&facts, planning->findings);
+}
+
+static void check_target_itself(struct planning *planning)
+{
+	const struct deployment *target = planning->target;
+
+	findings_add(planning->findings, "target_exists", true, SEVERITY_ERROR, NULL, NULL, "%s is in the registry", target->id);
+	findings_add(planning->findings, "target_status", target->status == DEPLOYMENT_SUCCEEDED || target->status == DEPLOYMENT_ROLLED_BACK,
+		SEVERITY_ERROR, NULL, NULL, "the target deployment %s", deployment_status_name(target->status));
+	findings_add(planning->findings, "target_health", target->health != HEALTH_FAILING, SEVERITY_ERROR, NULL, NULL,
+		"the target's latest health evidence is %s (%lld passing, %lld failing results)", health_name(target->health),
+		(long long)target->passing, (long long)target->failing);
+	findings_add(planning->findings, "target_quarantine", !target->quarantine, SEVERITY_ERROR, NULL, NULL, "%s%s",
+		target->quarantine ? "the target is quarantined: " : "the target is not quarantined", target->quarantine ? target->quarantine : "");
+}
+
+/* Drift: what runs is not what was recorded. A warning, because that is the state in which people need a rollback. */
+static void check_drift(struct planning *planning)
+{
+	const char *name;
+	json_t *observed;
+
+	json_object_foreach (planning->observed, name, observed) {
+		json_t *error = json_object_get(observed, "error");
+		const char *recorded, *now = json_str(observed, "version", "");
+
+		if (error) {
+			findings_add(planning->findings, "component_observable", false, SEVERITY_ERROR, name, NULL, "cannot be observed: %s",
+				json_str(error, "message", ""));
+			continue;
+		}
+		if (!planning->present)
+			continue;
+		recorded = json_str(json_object_get(planning->present->components, name), "version", NULL);
+		if (!recorded)
+			continue;
+		findings_add(planning->findings, "system_state", !strcmp(recorded, now), SEVERITY_WARNING, name, NULL,
+			strcmp(recorded, now) ? "drift: '%s' was recorded, '%s' is there now" : "is as recorded: '%s'", recorded, now);
+	}
+}
+
+static int check_disk(struct op *op, struct planning *planning, struct err *err)
+{
+	uint64_t available;
+	_cleanup_free_ char *size = NULL;
+	int r;
+
+	r = fs_free_bytes(op->workspace->places.state_dir, &available, err);
+	if (r < 0)
+		return r;
+	findings_add(planning->findings, "disk_space", available >= DISK_FREE_MIN, SEVERITY_ERROR, NULL, NULL, "%s free for the snapshot in %s",
+		text_format_size(op->ctx, available), op->workspace->places.state_dir);
+	return 0;
+}
+
+static int gather_findings(struct op *op, struct planning *planning, const struct planning_input *input, struct err *err)
+{
+	int r;
+
+	planning->findings = findings_new(op->ctx);
+	check_drift(planning);
+	r = check_disk(op, planning, err);
+	if (r < 0)
+		return r;
+	if (!planning->target)
+		return 0;
+	check_target_itself(planning);
+	check_compatibility(op, planning, input);
+	return check_components(op, planning, input, err);
+}
+
+static int generate_for(struct op *op, struct planning *planning, const struct planning_input *input, struct deployment *target, struct err *err)
+{
+	struct generate_input generate = {
+		.environment = planning->environment,
+		.target = target,
+		.present_id = planning->present ? planning->present->id : NULL,
+		.observed = planning->observed,
+		.kind_of = kind_of,
+		.user = op->workspace,
+		.only = input->targets,
+		.preserve_data = input->preserve_data,
+	};
+	int r;
+
+	planning->target = target;
+	r = plan_generate(op->ctx, &generate, &planning->generated, err);
+	if (r < 0)
+		return r;
+	return gather_findings(op, planning, input, err);
+}
+
+static char *first_blocking(const void *ctx, const struct findings *findings)
+{
+	for (size_t i = 0; i < findings->count; i++) {
+		const struct finding *finding = &findings->list[i];
+
+		if (!finding->passed && finding->severity == SEVERITY_ERROR)
+			return mem_printf(ctx, "%s%s%s", finding->component ? finding->component : "", finding->component ? ": " : "", finding->message);
+	}
+	return NULL;
+}
+
+static struct deployment *deployment_by_id(const struct planning *planning, const char *id)
+{
+	for (size_t i = 0; i < planning->deployment_count; i++)
+		if (!strcmp(planning->deployments[i]->id, id))
+			return planning->deployments[i];
+	return NULL;
+}
+
+static void rank(struct op *op, struct planning *planning, const char *const *blocked)
+{
+	planning->candidates = candidates_rank(op->ctx, (const struct deployment *const *)planning->deployments, planning->deployment_count,
+		planning->present ? planning->present->id : NULL, blocked);
+}
+
+static char *candidates_text(const void *ctx, const struct planning *planning)
+{
+	char *text = mem_strdup(ctx, "");
+
+	for (size_t i = 0; i < planning->deployment_count && i < CANDIDATES_ASKED; i++)
+		text = mem_appendf(text, "%s%s (%s): %s", i ? "; " : "", planning->candidates[i].deployment->version,
+			planning->candidates[i].deployment->id, planning->candidates[i].reason);
+	return text;
+}
+
+/* Only findings that are about the candidate, not about the environment, send the choice on to the next one. */
+static bool blocks_candidate(const struct finding *finding)
+{
+	static const char *const about_target[] = { "artefact_available", "schema_compatibility", "config_compatibility", "migration_reversible",
+		"target_content", "service_dependencies" };
+
+	if (finding->passed || finding->severity != SEVERITY_ERROR)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(about_target); i++)
+		if (!strcmp(finding->name, about_target[i]))
+			return true;
+	return false;
+}
+
+static int choose_target(struct op *op, struct planning *planning, const struct planning_input *input, struct err *err)
+{
+	const char **blocked = mem_array(op->ctx, const char *, planning->deployment_count + 1);
+	int r;
+
+	for (int asked = 0; asked < CANDIDATES_ASKED; asked++) {
+		struct deployment *best;
+		bool stands = true;
+
+		rank(op, planning, blocked);
+		if (!planning->deployment_count || !planning->candidates[0].eligible)
+			return err_set(err, ERR_NOT_FOUND, "no deployment of '%s' can be returned to%s%s", planning->environment->name,
+				planning->deployment_count ? ": " : ": none is recorded", candidates_text(op->ctx, planning));
+		best = deployment_by_id(planning, planning->candidates[0].deployment->id);
+		r = generate_for(op, planning, input, best, err);
+		if (r < 0)
+			return err_in(err, "target %s", best->id);
+		for (size_t i = 0; i < planning->findings->count && stands; i++)
+			stands = !blocks_candidate(&planning->findings->list[i]);
+		if (stands)
+			return 0;
+		for (size_t i = 0; i < planning->deployment_count; i++)
+			if (planning->deployments[i] == best)
+				blocked[i] = first_blocking(op->ctx, planning->findings);
+	}
+	return err_set(err, ERR_NOT_FOUND, "none of the best %d candidates can be returned to: %s", CANDIDATES_ASKED,
+		candidates_text(op->ctx, planning));
+}
+
+static int named_target(struct op *op, struct planning *planning, const struct planning_input *input, struct err *err)
+{
+	struct deployment *target = mem_zero(op->ctx, struct deployment);
+	int r;
+
+	r = store_deployment(op->workspace->store, op->ctx, input->to, target, err);
+	if (r < 0)
+		return r;
+	if (strcmp(target->environment, planning->environment->name) != 0)
+		return err_set(err, ERR_INVALID, "deployment %s belongs to environment '%s', not to '%s'", target->id, target->environment,
+			planning->environment->name);
+	rank(op, planning, NULL);
+	return generate_for(op, planning, input, target, err);
+}
+
+static int read_saved_plan(struct op *op, struct planning *planning, const struct planning_input *input, struct err *err)
+{
+	const char *path = fs_join(op->ctx, op->workspace->dir, input->plan_file);
+	struct problems *problems;
+	struct doc *doc;
+	int r;
+
+	r = doc_load(op->ctx, fs_exists(input->plan_file) ? input->plan_file : path, &doc, err);
+	if (r < 0)
+		return r;
+	problems = problems_new(op->ctx, doc);
+	planning->generated.plan = plan_read(op->ctx, doc, problems);
+	plan_bind(planning->generated.plan, planning->environment, op->workspace->catalogue, problems);
+	r = problems_result(problems, err);
+	if (r < 0)
+		return r;
+	planning->saved_plan = doc_root(doc);
+	planning->generated.document = json_keep(op->ctx, plan_json(planning->generated.plan));
+	planning->generated.not_reverted = mem_array(op->ctx, const char *, 1);
+	rank(op, planning, NULL);
+	return gather_findings(op, planning, input, err);
+}
+
+static int look_around(struct op *op, const struct planning_input *input, struct planning *planning, struct err *err)
+{
+	struct deployment present, *kept;
+	struct err none = ERR_INIT;
+	int r;
+
+	r = workspace_environment(op->workspace, input->environment, &planning->environment, err);
+	if (r < 0)
+		return r;
+	for (const char **target = input->targets; target && *target; target++)
+		if (!environment_component(planning->environment, *target))
+			return err_set(err, ERR_NOT_FOUND, "environment '%s' has no component '%s'", input->environment, *target);
+	r = store_deployments(op->workspace->store, op->ctx, input->environment, 0, &planning->deployments, &planning->deployment_count, err);
+	if (r < 0)
+		return r;
+	r = store_present(op->workspace->store, op->ctx, input->environment, &present, &none);
+	if (r == 0) {
+		kept = deployment_by_id(planning, present.id);
+		planning->present = kept;
+	} else if (r != -ERR_NOT_FOUND) {
+		*err = none;
+		return r;
+	}
+	if (op->tell)
+		op->tell(op->user, mem_printf(op->ctx, "observing %zu components", planning->environment->component_count));
+	return workspace_observe(op, planning->environment, NULL, &planning->observed, err);
+}
+
+int planning_make(struct op *op, const struct planning_input *input, struct planning **ret, struct err *err)
+{
+	struct planning *planning = mem_zero(op->ctx, struct planning);
+	int r;
+
+	r = look_around(op, input, planning, err);
+	if (r < 0)
+		return r;
+	if (input->plan_file)
+		r = read_saved_plan(op, planning, input, err);
+	else if (input->to)
+		r = named_target(op, planning, input, err);
+	else
+		r = choose_target(op, planning, input, err);
+	*ret = planning;
+	if (r < 0)
+		return r;
+	planning->hash = plan_hash(op->ctx, planning->generated.plan, input->environment, planning->observed);
+	planning->expected = json_keep(op->ctx, plan_expected(planning->generated.plan, planning->observed));
+	return 0;
+}
+
+json_t *planning_candidates_json(const struct planning *planning)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; planning->candidates && i < planning->deployment_count; i++) {
+		const struct candidate *candidate = &planning->candidates[i];
+		json_t *item = deployment_json(candidate->deployment);
+
+		json_object_del(item, "components");
+		json_put_flag(item, "eligible", candidate->eligible);
+		json_put_flag(item, "lastStable", candidate->last_stable);
+		json_put_str(item, "why", candidate->reason);
+		json_array_append_new(list, item);
+	}
+	return list;
+}
+
+static json_t *differences_json(const struct generated *generated)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < generated->difference_count; i++) {
+		const struct difference *difference = &generated->differences[i];
+		json_t *item = json_pack("{s:s, s:s, s:b}", "component", difference->component, "kind", difference->kind, "changes", difference->changes);
+
+		json_put_str(item, "from", difference->from);
+		json_put_str(item, "to", difference->to);
+		json_put_str(item, "note", difference->note);
+		json_put(item, "items", difference->items);
+		json_array_append_new(list, item);
+	}
+	return list;
+}
+
+json_t *planning_json(struct op *op, const struct planning *planning)
+{
+	json_t *answer = json_keep(op->ctx, json_object()), *sentences = json_array();
+
+	json_put_str(answer, "environment", planning->environment->name);
+	if (planning->present)
+		json_object_set_new(answer, "present", json_pack("{s:s, s:s}", "deploymentId", planning->present->id, "version", planning->present->version));
+	if (planning->target)
+		json_object_set_new(answer, "target", json_pack("{s:s, s:s}", "deploymentId", planning->target->id, "version", planning->target->version));
+	json_object_set_new(answer, "candidates", planning_candidates_json(planning));
+	json_object_set_new(answer, "differences", differences_json(&planning->generated));
+	json_put(answer, "plan", planning->generated.document);
+	json_put_str(answer, "planHash", planning->hash);
+	if (planning->findings) {
+		json_object_set_new(answer, "findings", findings_json(planning->findings));
+		json_put_int(answer, "blocking", (int64_t)findings_blocking(planning->findings));
+	}
+	for (const char **sentence = planning->generated.not_reverted; sentence && *sentence; sentence++)
+		json_array_append_new(sentences, json_string(*sentence));
+	json_object_set_new(answer, "notReverted", sentences);
+	return answer;
+}

@@ -1,0 +1,102 @@
+/* Plans: generate one from the difference between now and a target, check a file, write a runbook. None of them changes anything in the environment. */
+#include "ops/planning.h"
+#include "ops/resources.h"
+
+#include "base/fs.h"
+
+struct plans_params { const char *environment, *to, *file; const char **target; bool preserve_data; };
+
+static const struct field create_fields[] = {
+	FIELD_NAME(struct plans_params, environment, REQUIRED, "environment to plan for"),
+	FIELD_STR(struct plans_params, to, OPTIONAL, "deployment to return to, by id; the last stable one when not given"),
+	FIELD_LIST(struct plans_params, target, OPTIONAL, "only these components"),
+	FIELD_BOOL(struct plans_params, preserve_data, DEFAULT("true"), "keep the databases as they are"),
+	FIELD_END
+};
+
+static const struct field file_fields[] = {
+	FIELD_PATH(struct plans_params, file, REQUIRED, "plan file, YAML or JSON"),
+	FIELD_NAME(struct plans_params, environment, OPTIONAL, "check it against this environment as well"),
+	FIELD_END
+};
+
+static int plans_create(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	const struct plans_params *p = params;
+	struct planning_input input = { .environment = p->environment, .to = p->to, .targets = p->target, .preserve_data = p->preserve_data };
+	struct planning *planning = NULL;
+	int r;
+
+	r = planning_make(op, &input, &planning, err);
+	if (r < 0) {
+		if (planning && planning->candidates)
+			*ret = json_make(op->ctx, "{s:s, s:o}", "environment", p->environment, "candidates", planning_candidates_json(planning));
+		return r;
+	}
+	*ret = planning_json(op, planning);
+	return 0;
+}
+
+static int read_plan(struct op *op, const struct plans_params *p, struct plan **ret_plan, struct environment **ret_environment,
+	struct problems **ret_problems, struct err *err)
+{
+	struct doc *doc;
+	int r;
+
+	*ret_environment = NULL;
+	r = doc_load(op->ctx, p->file, &doc, err);
+	if (r < 0)
+		return r;
+	*ret_problems = problems_new(op->ctx, doc);
+	*ret_plan = plan_read(op->ctx, doc, *ret_problems);
+	if (!p->environment)
+		return 0;
+	if (!op->workspace)
+		return err_set(err, ERR_NOT_FOUND, "checking against environment '%s' needs a project: there is no " PROJECT_FILE " here", p->environment);
+	r = workspace_project(op->workspace, err);
+	if (r == 0)
+		r = project_find_environment(op->workspace->project, p->environment, ret_environment, err);
+	if (r == 0)
+		plan_bind(*ret_plan, *ret_environment, op->workspace->catalogue, *ret_problems);
+	return r;
+}
+
+static int plans_check(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	const struct plans_params *p = params;
+	struct environment *environment;
+	struct problems *problems;
+	struct plan *plan;
+	int r;
+
+	r = read_plan(op, p, &plan, &environment, &problems, err);
+	if (r < 0)
+		return r;
+	*ret = json_make(op->ctx, "{s:s, s:b, s:s*, s:I, s:o}", "file", p->file, "valid", problems->count == 0, "id", plan->id, "steps",
+		(json_int_t)plan->step_count, "problems", problems_json(problems));
+	return problems_result(problems, err);
+}
+
+static int plans_runbook(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	const struct plans_params *p = params;
+	struct environment *environment;
+	struct problems *problems;
+	struct plan *plan;
+	int r;
+
+	r = read_plan(op, p, &plan, &environment, &problems, err);
+	if (r == 0)
+		r = problems_result(problems, err);
+	if (r < 0)
+		return r;
+	*ret = json_make(op->ctx, "{s:s, s:s}", "id", plan->id, "markdown", plan_runbook(op->ctx, plan, environment));
+	return 0;
+}
+
+OPERATION(op_plans_create, "plans.create", "POST", "/environments/{environment}/plans", PERMIT_PLAN,
+	"generate the plan of a rollback: what would change, and what speaks against it", create_fields, struct plans_params, plans_create);
+OPERATION(op_plans_check, "plans.check", "POST", "/plans/check", PERMIT_PLAN, "check a plan file", file_fields, struct plans_params,
+	plans_check, .anywhere = true);
+OPERATION(op_plans_runbook, "plans.runbook", "POST", "/plans/runbook", PERMIT_VIEW, "a readable runbook of a plan file", file_fields,
+	struct plans_params, plans_runbook, .anywhere = true);

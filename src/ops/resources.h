@@ -1,0 +1,28 @@
+/* The operations of all resources, one file each; listed in operations.c. */
+#ifndef OPS_RESOURCES_H
+#define OPS_RESOURCES_H
+
+#include "ops/operation.h"
+
+/* config.c */
+extern const struct operation op_config_check, op_drivers_list, op_probes_list, op_channels_list;
+/* versions.c */
+extern const struct operation op_versions_list;
+/* deployments.c */
+extern const struct operation op_deployments_record, op_deployments_list, op_deployments_show, op_deployments_quarantine, op_deployments_release;
+/* plans.c */
+extern const struct operation op_plans_create, op_plans_check, op_plans_runbook;
+/* rollbacks.c */
+extern const struct operation op_rollbacks_create, op_rollbacks_list, op_rollbacks_show, op_rollbacks_resume, op_rollbacks_cancel,
+	op_rollbacks_undo, op_rollbacks_approve, op_rollbacks_reject;
+/* health.c */
+extern const struct operation op_health_check;
+/* flags.c */
+extern const struct operation op_flags_list, op_flags_set, op_flags_disable_group, op_flags_restore, op_flags_history;
+/* snapshots.c */
+extern const struct operation op_snapshots_list, op_snapshots_show, op_snapshots_verify, op_snapshots_restore, op_snapshots_export,
+	op_snapshots_prune;
+/* history.c */
+extern const struct operation op_history_list, op_audit_verify, op_audit_search, op_notifications_list;
+
+#endif

@@ -1,0 +1,361 @@
+/* Rollbacks: the main job, and what people do with a run: look, resume, cancel, undo, approve, reject. */
+#include "ops/resources.h"
+#include "ops/runs.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+
+struct rollback_params {
+	const char *environment, *reason, *to, *plan, *plan_hash;
+	const char **target;
+	bool preserve_data, force, dry_run;
+};
+
+static const struct field create_fields[] = {
+	FIELD_NAME(struct rollback_params, environment, REQUIRED, "environment to take back"),
+	FIELD_STR(struct rollback_params, reason, OPTIONAL, "why; required but for a dry run"),
+	FIELD_STR(struct rollback_params, to, OPTIONAL, "deployment to return to, by id; the last stable one when not given"),
+	FIELD_LIST(struct rollback_params, target, OPTIONAL, "only these components"),
+	FIELD_PATH(struct rollback_params, plan, OPTIONAL, "a saved plan instead of a generated one"),
+	FIELD_STR(struct rollback_params, plan_hash, OPTIONAL, "run only if plan and observed state still have this hash"),
+	FIELD_BOOL(struct rollback_params, preserve_data, DEFAULT("true"), "keep the databases as they are"),
+	FIELD_BOOL(struct rollback_params, force, DEFAULT("false"), "override findings that block; they are kept with the run"),
+	FIELD_BOOL(struct rollback_params, dry_run, DEFAULT("false"), "everything up to the first change"),
+	FIELD_END
+};
+
+struct run_params { const char *id, *environment, *step, *answer, *reason; int64_t limit; };
+
+static const struct field show_fields[] = {
+	FIELD_STR(struct run_params, id, OPTIONAL, "run, by id or its beginning; the newest when not given"),
+	FIELD_END
+};
+
+static const struct field list_fields[] = {
+	FIELD_NAME(struct run_params, environment, OPTIONAL, "only this environment"),
+	FIELD_INT(struct run_params, limit, DEFAULT("20"), 1, 10000, "how many, newest first"),
+	FIELD_END
+};
+
+static const struct field resume_fields[] = {
+	FIELD_STR(struct run_params, id, OPTIONAL, "run, by id or its beginning; the newest when not given"),
+	FIELD_STR(struct run_params, step, OPTIONAL, "the step that could not be observed"),
+	FIELD_CHOICE(struct run_params, answer, OPTIONAL, "done|retry|restore", "what a person found: it took effect, it did not, or take all back"),
+	FIELD_END
+};
+
+static const struct field reason_fields[] = {
+	FIELD_STR(struct run_params, id, OPTIONAL, "run, by id or its beginning; the newest when not given"),
+	FIELD_STR(struct run_params, reason, OPTIONAL, "why"),
+	FIELD_END
+};
+
+static json_t *string_list(const char *const *strings)
+{
+	json_t *list = json_array();
+
+	for (; strings && *strings; strings++)
+		json_array_append_new(list, json_string(*strings));
+	return list;
+}
+
+/* The data of run.requested: all that a later fold needs, and what was known when it was decided. */
+static json_t *request_data(struct op *op, const struct rollback_params *p, const struct planning *planning)
+{
+	json_t *data = json_keep(op->ctx, json_object());
+
+	json_put(data, "plan", planning->generated.document);
+	json_put_str(data, "planHash", planning->hash);
+	if (!planning->saved_plan)
+		json_put(data, "expected", planning->expected);
+	json_put_str(data, "from", planning->present ? planning->present->id : NULL);
+	json_put_str(data, "to", planning->target ? planning->target->id : NULL);
+	json_put_str(data, "reason", p->reason);
+	json_object_set_new(data, "options",
+		json_pack("{s:b, s:b, s:o}", "preserveData", p->preserve_data, "force", p->force, "targets", string_list(p->target)));
+	json_object_set_new(data, "context",
+		json_pack("{s:s, s:s, s:s, s:{}}", "environment", p->environment, "trigger", "manual", "triggeredBy", op->actor, "metadata"));
+	json_object_set_new(data, "findings", findings_json(planning->findings));
+	json_put(data, "observed", planning->observed);
+	return data;
+}
+
+/* Every refusal is journalled: who wanted what, and what spoke against it. */
+static int refuse(struct op *op, const struct rollback_params *p, const struct planning *planning, struct err *err)
+{
+	struct entry entry = { .kind = ENTRY_REFUSED, .environment = p->environment, .actor = op->actor };
+	struct err append_err = ERR_INIT;
+	size_t blocking = findings_blocking(planning->findings);
+	const struct finding *first = NULL;
+
+	for (size_t i = 0; i < planning->findings->count && !first; i++)
+		if (!planning->findings->list[i].passed && planning->findings->list[i].severity == SEVERITY_ERROR)
+			first = &planning->findings->list[i];
+	err_set(err, ERR_REFUSED, "%s%s%s%s", first && first->component ? first->component : "", first && first->component ? ": " : "",
+		first ? first->message : "refused", blocking > 1 ? " (and more findings)" : "");
+	entry.data = json_make(op->ctx, "{s:s, s:s, s:s, s:s*, s:o}", "operation", "rollbacks.create", "code", "refused", "message", err->text, "reason",
+		p->reason, "findings", findings_json(planning->findings));
+	if (store_append(op->workspace->store, op->ctx, &entry, &append_err) < 0) {
+		*err = append_err;
+		return err_in(err, "the refusal could not be recorded");
+	}
+	return -ERR_REFUSED;
+}
+
+static int rollbacks_create(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	const struct rollback_params *p = params;
+	struct planning_input input = {
+		.environment = p->environment, .to = p->to, .targets = p->target, .plan_file = p->plan, .preserve_data = p->preserve_data,
+	};
+	struct planning *planning = NULL;
+	struct environment *environment;
+	const char *run_id;
+	int r;
+
+	if (!p->dry_run && (!p->reason || !*p->reason))
+		return err_set(err, ERR_INVALID, "a rollback needs a reason (--reason): it is kept in the audit trail");
+	r = workspace_environment(op->workspace, p->environment, &environment, err);
+	if (r == 0 && !p->dry_run)
+		r = run_ensure_free(op, p->environment, err);
+	if (r < 0)
+		return r;
+	r = planning_make(op, &input, &planning, err);
+	if (r < 0) {
+		if (planning && planning->candidates)
+			*ret = json_make(op->ctx, "{s:s, s:o}", "environment", p->environment, "candidates", planning_candidates_json(planning));
+		return r;
+	}
+	*ret = planning_json(op, planning);
+	if (p->plan_hash && strcmp(p->plan_hash, planning->hash) != 0)
+		return err_set(err, ERR_CHANGED, "the plan now has hash %s, not %s: state or target changed since it was looked at", planning->hash, p->plan_hash);
+	json_put_flag(*ret, "dryRun", p->dry_run);
+	if (p->dry_run || planning->generated.plan->step_count == 0)
+		return findings_blocking(planning->findings) && !p->force && planning->generated.plan->step_count ? refuse(op, p, planning, err) : 0;
+	if (findings_blocking(planning->findings) && !p->force)
+		return refuse(op, p, planning, err);
+	if (op->confirm) {
+		r = op->confirm(op->user, *ret, err);
+		if (r < 0)
+			return r;
+	}
+	r = run_request(op, environment, request_data(op, p, planning), &run_id, err);
+	if (r < 0)
+		return r;
+	return run_carry_out(op, environment, run_id, ret, err);
+}
+
+static json_t *row_json(const void *ctx, const struct run_row *row)
+{
+	json_t *item = json_pack("{s:s, s:s, s:s, s:s}", "id", row->id, "environment", row->environment, "status", row->status, "requestedAt",
+		clock_format(ctx, row->requested_ms));
+
+	json_put_str(item, "planId", row->plan_id);
+	json_put_str(item, "from", row->from);
+	json_put_str(item, "to", row->to);
+	json_put_str(item, "reason", row->reason);
+	json_put_str(item, "actor", row->actor);
+	json_put_str(item, "message", row->message);
+	json_put_str(item, "undoOf", row->undo_of);
+	json_put_flag(item, "changed", row->changed);
+	if (row->ended_ms) {
+		json_put_str(item, "endedAt", clock_format(ctx, row->ended_ms));
+		json_put_int(item, "durationMs", row->ended_ms - row->requested_ms);
+	}
+	return item;
+}
+
+static int rollbacks_list(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	const struct run_params *p = params;
+	struct run_row *rows;
+	json_t *list;
+	size_t count;
+	int r;
+
+	r = workspace_store(op->workspace, err);
+	if (r == 0)
+		r = store_runs(op->workspace->store, op->ctx, p->environment, NULL, (size_t)p->limit, &rows, &count, err);
+	if (r < 0)
+		return r;
+	list = json_keep(op->ctx, json_array());
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list, row_json(op->ctx, &rows[i]));
+	*ret = json_make(op->ctx, "{s:O}", "runs", list);
+	return 0;
+}
+
+static int rollbacks_show(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	const struct run_params *p = params;
+	const char *id;
+	int r;
+
+	r = workspace_run_id(op, p->id, &id, err);
+	if (r < 0)
+		return r;
+	return run_answer(op, id, ret, err);
+}
+
+/* The run that an operation is about, and its environment. */
+static int find_run(struct op *op, const char *given, struct run_row *ret, struct environment **ret_environment, struct err *err)
+{
+	const char *id;
+	int r;
+
+	r = workspace_run_id(op, given, &id, err);
+	if (r == 0)
+		r = store_run(op->workspace->store, op->ctx, id, ret, err);
+	if (r == 0)
+		r = project_find_environment(op->workspace->project, ret->environment, ret_environment, err);
+	return r;
+}
+
+static int ended_already(const struct run_row *row, struct err *err)
+{
+	enum run_status status;
+	int r;
+
+	r = run_status_parse(row->status, &status, err);
+	if (r < 0)
+		return r;
+	if (run_status_ended(status))
+		return err_set(err, ERR_INVALID, "run %s has ended already: %s", row->id, row->status);
+	return 0;
+}
+
+static int append_to_run(struct op *op, const struct run_row *row, const char *kind, json_t *data, struct err *err)
+{
+	struct entry entry = { .kind = kind, .environment = row->environment, .run = row->id, .actor = op->actor, .data = data };
+
+	return store_append(op->workspace->store, op->ctx, &entry, err);
+}
+
+static int rollbacks_resume(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	const struct run_params *p = params;
+	struct environment *environment;
+	struct run_row row;
+	int r;
+
+	r = find_run(op, p->id, &row, &environment, err);
+	if (r == 0)
+		r = ended_already(&row, err);
+	if (r < 0)
+		return r;
+	if (!p->answer != !p->step)
+		return err_set(err, ERR_INVALID, "--step and --answer go together");
+	if (p->answer) {
+		r = append_to_run(op, &row, ENTRY_RUN_ANSWERED, json_make(op->ctx, "{s:s, s:s}", "step", p->step, "answer", p->answer), err);
+		if (r < 0)
+			return r;
+	}
+	return run_carry_out(op, environment, row.id, ret, err);
+}
+
+/* A run that nobody carries out at the moment is taken up here, so that it is really taken back. */
+static int carry_on_if_free(struct op *op, const struct environment *environment, const char *id, json_t **ret, struct err *err)
+{
+	struct err held = ERR_INIT;
+	int r;
+
+	r = run_carry_out(op, environment, id, ret, &held);
+	if (r == -ERR_CONFLICT)
+		return run_answer(op, id, ret, err);
+	*err = held;
+	return r;
+}
+
+static int rollbacks_cancel(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	const struct run_params *p = params;
+	struct environment *environment;
+	struct run_row row;
+	int r;
+
+	r = find_run(op, p->id, &row, &environment, err);
+	if (r == 0)
+		r = ended_already(&row, err);
+	if (r == 0)
+		r = append_to_run(op, &row, ENTRY_RUN_CANCEL, json_make(op->ctx, "{s:s*}", "reason", p->reason), err);
+	if (r < 0)
+		return r;
+	r = carry_on_if_free(op, environment, row.id, ret, err);
+	return r == -ERR_RESTORED ? 0 : r; /* that is what was asked for */
+}
+
+static int decide_approval(struct op *op, const struct run_params *p, const char *answer, json_t **ret, struct err *err)
+{
+	struct environment *environment;
+	struct entry_filter filter;
+	struct entry *entries;
+	const char *step = NULL;
+	struct run_row row;
+	struct run *run;
+	size_t count;
+	int r;
+
+	r = find_run(op, p->id, &row, &environment, err);
+	if (r == 0)
+		r = ended_already(&row, err);
+	if (r < 0)
+		return r;
+	filter = (struct entry_filter){ .run = row.id };
+	r = store_read(op->workspace->store, op->ctx, &filter, &entries, &count, err);
+	if (r == 0)
+		r = run_fold(op->ctx, entries, count, &run, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < run->plan->step_count && !step; i++)
+		if (run->steps[i].wait_for == WAIT_APPROVAL)
+			step = run->steps[i].step->id;
+	if (!step)
+		return err_set(err, ERR_INVALID, "run %s does not wait for an approval", row.id);
+	r = append_to_run(op, &row, ENTRY_RUN_ANSWERED, json_make(op->ctx, "{s:s, s:s, s:s*}", "step", step, "answer", answer, "reason", p->reason), err);
+	if (r < 0)
+		return r;
+	return carry_on_if_free(op, environment, row.id, ret, err);
+}
+
+static int rollbacks_approve(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	return decide_approval(op, params, "approve", ret, err);
+}
+
+static int rollbacks_reject(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	return decide_approval(op, params, "reject", ret, err);
+}
+
+static int rollbacks_undo(struct op *op, const void *params, json_t **ret, struct err *err)
+{
+	const struct run_params *p = params;
+	struct environment *environment;
+	struct run_row row;
+	int r;
+
+	r = find_run(op, p->id, &row, &environment, err);
+	if (r < 0)
+		return r;
+	if (strcmp(row.status, run_status_name(RUN_COMPLETED)) != 0)
+		return err_set(err, ERR_INVALID, "run %s is %s: only a completed one can be undone", row.id, row.status);
+	return run_take_back(op, environment, &row, NULL, p->reason, ret, err);
+}
+
+OPERATION(op_rollbacks_create, "rollbacks.create", "POST", "/environments/{environment}/rollbacks", PERMIT_EXECUTE,
+	"take an environment back to a deployment that works", create_fields, struct rollback_params, rollbacks_create);
+OPERATION(op_rollbacks_list, "rollbacks.list", "GET", "/rollbacks", PERMIT_VIEW, "runs, newest first", list_fields, struct run_params, rollbacks_list);
+OPERATION(op_rollbacks_show, "rollbacks.show", "GET", "/rollbacks/{id}", PERMIT_VIEW, "one run: its steps, phases, and what to do next", show_fields,
+	struct run_params, rollbacks_show);
+OPERATION(op_rollbacks_resume, "rollbacks.resume", "POST", "/rollbacks/{id}/resume", PERMIT_EXECUTE, "go on with a run that was interrupted or waits",
+	resume_fields, struct run_params, rollbacks_resume);
+OPERATION(op_rollbacks_cancel, "rollbacks.cancel", "POST", "/rollbacks/{id}/cancel", PERMIT_EXECUTE, "stop a run and put everything back", reason_fields,
+	struct run_params, rollbacks_cancel);
+OPERATION(op_rollbacks_undo, "rollbacks.undo", "POST", "/rollbacks/{id}/undo", PERMIT_EXECUTE, "return to where a completed run started", reason_fields,
+	struct run_params, rollbacks_undo);
+OPERATION(op_rollbacks_approve, "rollbacks.approve", "POST", "/rollbacks/{id}/approve", PERMIT_APPROVE, "let a run that waits for approval go on",
+	reason_fields, struct run_params, rollbacks_approve);
+OPERATION(op_rollbacks_reject, "rollbacks.reject", "POST", "/rollbacks/{id}/reject", PERMIT_APPROVE, "refuse a run that waits for approval", reason_fields,
+	struct run_params, rollbacks_reject);

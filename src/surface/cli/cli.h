@@ -1,0 +1,90 @@
+/* The command line: a projection of the table of operations. A command is a pattern of words and an operation; its options are the operation's fields in kebab-case. Results go to stdout, words to
+ * stderr; --json gives one document and nothing else. Exit codes are those of base/errors.def. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "ops/operation.h"
+
+struct cli {
+	void *ctx;
+	const struct catalogue *catalogue;
+	/* options that every command takes */
+	const char *dir, *server, *confirm, *output;
+	bool json, quiet, yes, no_input, watch, interactive, help, verbose;
+	bool tty_in, tty_out, tty_err, colour; /* terminals, as they are */
+	unsigned width;
+	struct op op;
+	struct live *live;       /* live view of a run; NULL when none */
+	const struct command *command;
+	json_t *input;           /* what was given, for the operation */
+};
+
+struct command {
+	const char *pattern;     /* "deployments show {id}"; {name?}: may be left out; {name} is a field of the operation */
+	const char *operation;   /* NULL: `run` does it */
+	const char *summary;     /* NULL: the operation's */
+	const char *extra;       /* options of cli that mean something here: "yes confirm watch" */
+	int (*run)(struct cli *cli, struct err *err);                       /* instead of the operation */
+	void (*render)(struct cli *cli, json_t *answer, const struct err *err); /* for people; NULL: pretty JSON */
+};
+
+extern const struct command commands[]; /* ends with pattern NULL */
+
+int cli_main(const struct catalogue *catalogue, int argc, char **argv);
+
+/* args.c: splits argv into the command, its input and the common options. ERR_USAGE names the nearest word. cli->command is set as far as it could be found (for help). */
+must_check int args_parse(struct cli *cli, int argc, char **argv, struct err *err);
+char *args_option_name(const void *ctx, const struct field *field); /* "--git-sha" */
+
+/* help.c */
+void help_print(struct cli *cli, FILE *out);             /* of cli->command, or of all */
+int help_run(struct cli *cli, struct err *err);
+int version_run(struct cli *cli, struct err *err);
+/* completion.c, init.c, interactive.c */
+int completion_run(struct cli *cli, struct err *err);
+int init_run(struct cli *cli, struct err *err);
+int plan_interactive(struct cli *cli, json_t **ret, struct err *err);
+
+/* terminal.c: words and marks for people. Text from outside is made printable here. */
+enum mark { MARK_OK, MARK_WARN, MARK_FAIL, MARK_BUSY, MARK_WAIT, MARK_NONE };
+const char *mark_text(const struct cli *cli, enum mark mark);
+char *styled(const struct cli *cli, const char *style, const char *text); /* style: "bold", "dim", "red", "green", "yellow" */
+void say(const struct cli *cli, const char *format, ...) printf_like(2, 3);  /* a line to stderr, unless quiet or --json */
+void out(const struct cli *cli, const char *format, ...) printf_like(2, 3);  /* a line to stdout, secrets scrubbed, printable */
+/* Asks one line at the terminal. ERR_USAGE when there is no terminal or --no-input; says what option to give instead. */
+must_check int ask(const struct cli *cli, const char *question, const char *instead, char **ret, struct err *err);
+/* A table with aligned columns: rows of `columns` strings; NULL cells are empty; the last column is not padded and is cut to the width at a terminal. */
+void out_table(const struct cli *cli, const char *const *header, const char *const *cells, size_t columns, size_t rows);
+
+/* render_*.c */
+void render_json(struct cli *cli, json_t *answer, const struct err *err);
+void render_plan(struct cli *cli, json_t *answer, const struct err *err);
+void render_plan_check(struct cli *cli, json_t *answer, const struct err *err);
+void render_runbook(struct cli *cli, json_t *answer, const struct err *err);
+void render_run(struct cli *cli, json_t *answer, const struct err *err);
+void render_runs(struct cli *cli, json_t *answer, const struct err *err);
+void render_deployments(struct cli *cli, json_t *answer, const struct err *err);
+void render_deployment(struct cli *cli, json_t *answer, const struct err *err);
+void render_health(struct cli *cli, json_t *answer, const struct err *err);
+void render_flags(struct cli *cli, json_t *answer, const struct err *err);
+void render_flag(struct cli *cli, json_t *answer, const struct err *err);
+void render_flag_history(struct cli *cli, json_t *answer, const struct err *err);
+void render_snapshots(struct cli *cli, json_t *answer, const struct err *err);
+void render_snapshot(struct cli *cli, json_t *answer, const struct err *err);
+void render_history(struct cli *cli, json_t *answer, const struct err *err);
+void render_audit(struct cli *cli, json_t *answer, const struct err *err);
+void render_entries(struct cli *cli, json_t *answer, const struct err *err);
+void render_config(struct cli *cli, json_t *answer, const struct err *err);
+void render_catalogue(struct cli *cli, json_t *answer, const struct err *err);
+void render_versions(struct cli *cli, json_t *answer, const struct err *err);
+void render_pruned(struct cli *cli, json_t *answer, const struct err *err);
+
+/* live.c: the steps of a run while it runs: one line each at a terminal, redrawn by a thread of its own ten times a second; plain lines elsewhere. */
+struct live *live_start(struct cli *cli);
+void live_watch(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share, const char *message); /* user: struct cli */
+void live_stop(struct live *live); /* draws for the last time; NULL is allowed */
+
+/* watch.c: `status --watch`: follows a run that another process carries out. */
+int status_run(struct cli *cli, struct err *err);
+
+#endif

@@ -1,0 +1,289 @@
+/* Runs and plans for people: what will change, what speaks against it, what happened, how long each phase took against its objective, and what to do next. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/text.h"
+#include "surface/cli/cli.h"
+
+static const char *get(const json_t *object, const char *key)
+{
+	return json_str(object, key, "");
+}
+
+static void print_candidates(struct cli *cli, json_t *candidates)
+{
+	size_t count = json_array_size(candidates), index;
+	const char **cells = mem_array(cli->ctx, const char *, count * 4 + 1);
+	static const char *const header[] = { "", "version", "deployment", "why" };
+	json_t *candidate;
+
+	if (!count)
+		return;
+	json_array_foreach (candidates, index, candidate) {
+		bool eligible = json_flag(candidate, "eligible", false);
+
+		cells[index * 4] = mark_text(cli, json_flag(candidate, "lastStable", false) ? MARK_OK : eligible ? MARK_NONE : MARK_FAIL);
+		cells[index * 4 + 1] = get(candidate, "version");
+		cells[index * 4 + 2] = get(candidate, "id");
+		cells[index * 4 + 3] = get(candidate, "why");
+	}
+	out(cli, "%s", styled(cli, "bold", "Candidates, best first"));
+	out_table(cli, header, cells, 4, MIN(count, 10));
+	if (count > 10)
+		out(cli, "and %zu more: `unship deployments ENV`", count - 10);
+	out(cli, "%s", "");
+}
+
+static void print_items(struct cli *cli, json_t *items)
+{
+	size_t index;
+	json_t *item;
+
+	json_array_foreach (items, index, item) {
+		const char *from = json_scalar_text(cli->ctx, json_object_get(item, "from")), *to = json_scalar_text(cli->ctx, json_object_get(item, "to"));
+
+		out(cli, "      %s: %s -> %s", get(item, "name"), from ? from : "(nothing)", to ? to : "(nothing)");
+	}
+}
+
+static void print_differences(struct cli *cli, json_t *differences)
+{
+	size_t index;
+	json_t *difference;
+
+	if (!json_array_size(differences))
+		return;
+	out(cli, "%s", styled(cli, "bold", "Difference"));
+	json_array_foreach (differences, index, difference) {
+		const char *note = get(difference, "note"), *from = get(difference, "from"), *to = get(difference, "to");
+		bool changes = json_flag(difference, "changes", false);
+		char *what = strcmp(from, to) ? mem_printf(cli->ctx, "%s -> %s", *from ? from : "(nothing)", *to ? to : "(nothing)") : mem_strdup(cli->ctx, from);
+
+		out(cli, "  %s %-16s %-8s %s%s%s", changes ? styled(cli, "yellow", "~") : styled(cli, "dim", "="), get(difference, "component"),
+			get(difference, "kind"), what, *note ? "   " : "", styled(cli, "dim", note));
+		if (changes)
+			print_items(cli, json_object_get(difference, "items"));
+	}
+	out(cli, "%s", "");
+}
+
+static void print_findings(struct cli *cli, json_t *findings)
+{
+	size_t index, passed = 0, shown = 0;
+	json_t *finding;
+
+	json_array_foreach (findings, index, finding)
+		passed += json_flag(finding, "passed", false);
+	out(cli, "%s %zu of %zu checks passed", styled(cli, "bold", "Findings"), passed, json_array_size(findings));
+	json_array_foreach (findings, index, finding) {
+		const char *severity = get(finding, "severity"), *component = get(finding, "component");
+
+		if (json_flag(finding, "passed", false))
+			continue;
+		shown++;
+		out(cli, "  %s %s%s%s: %s", mark_text(cli, !strcmp(severity, "error") ? MARK_FAIL : !strcmp(severity, "warning") ? MARK_WARN : MARK_NONE), component,
+			*component ? ": " : "", get(finding, "name"), get(finding, "message"));
+	}
+	(void)shown;
+	out(cli, "%s", "");
+}
+
+static void print_steps_of_plan(struct cli *cli, json_t *plan)
+{
+	json_t *steps = json_object_get(plan, "steps"), *step, *need;
+	size_t index, at;
+
+	out(cli, "%s %zu steps, on failure: %s", styled(cli, "bold", "Plan"), json_array_size(steps), json_str(plan, "onFailure", "restore"));
+	json_array_foreach (steps, index, step) {
+		char *needs = mem_strdup(cli->ctx, "");
+
+		json_array_foreach (json_object_get(step, "needs"), at, need)
+			needs = mem_appendf(needs, "%s%s", *needs ? ", " : "after ", json_string_value(need));
+		out(cli, "  %2zu. %-26s %-14s %s", index + 1, get(step, "id"), get(step, "type"), styled(cli, "dim", needs));
+	}
+	out(cli, "%s", "");
+}
+
+static void save_plan(struct cli *cli, json_t *answer)
+{
+	json_t *plan = json_object_get(answer, "plan");
+	char *text = mem_append(json_pretty(cli->ctx, plan), "\n");
+	struct err err = ERR_INIT;
+
+	if (fs_write_atomic(cli->output, text, strlen(text), 0644, &err) < 0)
+		fprintf(stderr, "unship: %s\n", err.text);
+	else
+		say(cli, "written to %s; `unship rollback %s --plan %s --reason ...` runs it", cli->output, get(answer, "environment"), cli->output);
+}
+
+void render_plan(struct cli *cli, json_t *answer, const struct err *err)
+{
+	json_t *sentence, *sentences = json_object_get(answer, "notReverted");
+	size_t index;
+
+	print_candidates(cli, json_object_get(answer, "candidates"));
+	if (!json_object_get(answer, "plan"))
+		return;
+	if (json_object_get(answer, "target"))
+		out(cli, "%s %s -> %s (%s)\n", styled(cli, "bold", get(answer, "environment")),
+			json_str(json_object_get(answer, "present"), "version", "(not recorded)"), get(json_object_get(answer, "target"), "version"),
+			get(json_object_get(answer, "target"), "deploymentId"));
+	print_differences(cli, json_object_get(answer, "differences"));
+	print_findings(cli, json_object_get(answer, "findings"));
+	json_array_foreach (sentences, index, sentence) {
+		if (!index)
+			out(cli, "%s", styled(cli, "bold", "Stays as it is"));
+		out(cli, "  %s", json_string_value(sentence));
+	}
+	if (json_array_size(sentences))
+		out(cli, "%s", "");
+	if (json_array_size(json_object_get(json_object_get(answer, "plan"), "steps")) == 0) {
+		out(cli, "Nothing to do: '%s' is already there.", get(answer, "environment"));
+		return;
+	}
+	print_steps_of_plan(cli, json_object_get(answer, "plan"));
+	out(cli, "plan hash %s", get(answer, "planHash"));
+	if (cli->output && !err)
+		save_plan(cli, answer);
+}
+
+void render_plan_check(struct cli *cli, json_t *answer, const struct err *err)
+{
+	size_t index;
+	json_t *problem;
+
+	(void)err;
+	json_array_foreach (json_object_get(answer, "problems"), index, problem)
+		out(cli, "%s:%lld:%lld: %s%s%s", get(answer, "file"), (long long)json_int(problem, "line", 0), (long long)json_int(problem, "column", 0),
+			get(problem, "path"), *get(problem, "path") ? ": " : "", get(problem, "message"));
+	if (json_flag(answer, "valid", false))
+		out(cli, "%s %s: plan '%s', %lld steps", mark_text(cli, MARK_OK), get(answer, "file"), get(answer, "id"), (long long)json_int(answer, "steps", 0));
+}
+
+void render_runbook(struct cli *cli, json_t *answer, const struct err *failure)
+{
+	const char *text = get(answer, "markdown");
+	struct err err = ERR_INIT;
+
+	(void)failure;
+	if (!cli->output)
+		out(cli, "%s", text);
+	else if (fs_write_atomic(cli->output, text, strlen(text), 0644, &err) < 0)
+		fprintf(stderr, "unship: %s\n", err.text);
+}
+
+static enum mark mark_of_status(const char *status)
+{
+	if (!strcmp(status, "done") || !strcmp(status, "completed"))
+		return MARK_OK;
+	if (!strcmp(status, "failed") || !strcmp(status, "undo_failed") || !strcmp(status, "unknown"))
+		return MARK_FAIL;
+	if (!strcmp(status, "undone") || !strcmp(status, "restored") || !strcmp(status, "refused"))
+		return MARK_WARN;
+	return !strcmp(status, "pending") || !strcmp(status, "skipped") ? MARK_NONE : MARK_BUSY;
+}
+
+/* From the first attempt to the last outcome. */
+static const char *time_taken(struct cli *cli, json_t *step)
+{
+	struct err ignored = ERR_INIT;
+	int64_t begun, ended;
+
+	if (clock_parse(get(step, "startTime"), &begun, &ignored) < 0 || clock_parse(get(step, "endTime"), &ended, &ignored) < 0)
+		return "";
+	return text_format_duration(cli->ctx, ended - begun);
+}
+
+static void print_run_steps(struct cli *cli, json_t *steps)
+{
+	size_t index, at;
+	json_t *step, *line;
+
+	json_array_foreach (steps, index, step) {
+		const char *status = get(step, "status"), *error = get(step, "error");
+		bool bad = mark_of_status(status) == MARK_FAIL;
+
+		out(cli, "  %s %-28s %-12s %s%s", mark_text(cli, mark_of_status(status)), get(step, "stepId"), status,
+			time_taken(cli, step), *error ? mem_printf(cli->ctx, "  %s", error) : "");
+		if (bad)
+			json_array_foreach (json_object_get(step, "logs"), at, line)
+				out(cli, "      %s", styled(cli, "dim", get(line, "message")));
+	}
+}
+
+static void print_phases(struct cli *cli, json_t *phases)
+{
+	size_t index;
+	json_t *phase;
+
+	json_array_foreach (phases, index, phase) {
+		int64_t objective = json_int(phase, "objectiveMs", 0);
+		bool met = json_flag(phase, "met", true);
+
+		out(cli, "  %s %-10s %10s%s", mark_text(cli, met ? MARK_NONE : MARK_WARN), get(phase, "name"),
+			text_format_duration(cli->ctx, json_int(phase, "ms", 0)),
+			objective ? mem_printf(cli->ctx, "   objective %s: %s", text_format_duration(cli->ctx, objective), met ? "met" : "MISSED") : "");
+	}
+}
+
+void render_run(struct cli *cli, json_t *answer, const struct err *err)
+{
+	const char *status = get(answer, "status"), *next = json_str(answer, "next", NULL), *message = json_str(answer, "message", NULL);
+	json_t *to = json_object_get(answer, "rolledBackTo"), *warning;
+	size_t index;
+
+	if (!json_object_get(answer, "rollbackId")) { /* a plan that was not run */
+		if (!(cli->live || (err && err->code == ERR_CANCELLED)))
+			render_plan(cli, answer, err);
+		return;
+	}
+	print_run_steps(cli, json_object_get(json_object_get(answer, "run"), "steps"));
+	out(cli, "%s", "");
+	print_phases(cli, json_object_get(answer, "phases"));
+	out(cli, "%s", "");
+	json_array_foreach (json_object_get(answer, "warnings"), index, warning)
+		out(cli, "%s %s", mark_text(cli, MARK_WARN), json_string_value(warning));
+	out(cli, "%s %s %s%s%s", mark_text(cli, mark_of_status(status)), get(answer, "rollbackId"), styled(cli, "bold", status),
+		to ? mem_printf(cli->ctx, ": %s runs %s (%s)", get(answer, "environment"), get(to, "version"), get(to, "deploymentId")) : "",
+		message && !err ? mem_printf(cli->ctx, ": %s", message) : "");
+	if (next)
+		out(cli, "  next: %s", next);
+}
+
+void render_runs(struct cli *cli, json_t *answer, const struct err *err)
+{
+	json_t *runs = json_object_get(answer, "runs"), *run;
+	size_t count = json_array_size(runs), index;
+	const char **cells = mem_array(cli->ctx, const char *, count * 6 + 1);
+	static const char *const header[] = { "run", "environment", "status", "requested", "took", "reason" };
+
+	(void)err;
+	if (!count) {
+		out(cli, "There has been no run yet.");
+		return;
+	}
+	json_array_foreach (runs, index, run) {
+		const char **row = cells + index * 6;
+
+		row[0] = get(run, "id");
+		row[1] = get(run, "environment");
+		row[2] = get(run, "status");
+		row[3] = get(run, "requestedAt");
+		row[4] = json_object_get(run, "durationMs") ? text_format_duration(cli->ctx, json_int(run, "durationMs", 0)) : "";
+		row[5] = get(run, "reason");
+	}
+	out_table(cli, header, cells, 6, count);
+}
+
+void render_history(struct cli *cli, json_t *answer, const struct err *err)
+{
+	json_t *summary = json_object_get(answer, "summary");
+
+	render_runs(cli, answer, err);
+	if (json_int(summary, "runs", 0))
+		out(cli, "\n%lld runs: %lld completed, %lld restored, %lld failed%s", (long long)json_int(summary, "runs", 0),
+			(long long)json_int(summary, "completed", 0), (long long)json_int(summary, "restored", 0), (long long)json_int(summary, "failed", 0),
+			json_object_get(summary, "medianMs") ? mem_printf(cli->ctx, "; median %s, longest %s", text_format_duration(cli->ctx, json_int(summary, "medianMs", 0)),
+				text_format_duration(cli->ctx, json_int(summary, "longestMs", 0))) : "");
+}

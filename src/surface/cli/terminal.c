@@ -1,0 +1,145 @@
+/* Words for people: marks, colours, tables, questions. Whatever comes from outside (versions, messages, names) goes through text_printable and secret_redact before it reaches a terminal. */
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "surface/cli/cli.h"
+
+const char *mark_text(const struct cli *cli, enum mark mark)
+{
+	static const char *const plain[] = { "ok  ", "warn", "FAIL", "... ", "wait", "    " };
+	static const char *const coloured[] = { "\033[32m✓\033[0m", "\033[33m!\033[0m", "\033[31m✗\033[0m", "\033[36m▸\033[0m", "\033[33m◦\033[0m", "\033[2m·\033[0m" };
+
+	return cli->colour ? coloured[mark] : plain[mark];
+}
+
+char *styled(const struct cli *cli, const char *style, const char *text)
+{
+	static const struct { const char *name, *code; } styles[] = {
+		{ "bold", "1" }, { "dim", "2" }, { "red", "31" }, { "green", "32" }, { "yellow", "33" }, { "cyan", "36" },
+	};
+
+	for (size_t i = 0; cli->colour && i < ARRAY_SIZE(styles); i++)
+		if (!strcmp(styles[i].name, style))
+			return mem_printf(cli->ctx, "\033[%sm%s\033[0m", styles[i].code, text);
+	return mem_strdup(cli->ctx, text);
+}
+
+/* Our own colour codes stay; every other control character is shown as \xNN. */
+static char *harmless(const struct cli *cli, const char *text)
+{
+	char *clean = mem_strdup(cli->ctx, ""), *redacted = secret_redact(cli->ctx, text);
+	const char *rest = redacted;
+
+	for (;;) {
+		const char *escape = cli->colour ? strstr(rest, "\033[") : NULL;
+		size_t length = escape ? (size_t)(escape - rest) : strlen(rest);
+		const char *end;
+
+		clean = mem_append(clean, text_printable(cli->ctx, rest, length, true));
+		if (!escape)
+			return clean;
+		end = escape + 2 + strspn(escape + 2, "0123456789;");
+		if (*end != 'm') {
+			clean = mem_append(clean, "\\x1b");
+			rest = escape + 1;
+			continue;
+		}
+		clean = mem_append(clean, mem_strndup(cli->ctx, escape, (size_t)(end + 1 - escape)));
+		rest = end + 1;
+	}
+}
+
+void say(const struct cli *cli, const char *format, ...)
+{
+	va_list arguments;
+	char *text;
+
+	if (cli->quiet || cli->json)
+		return;
+	va_start(arguments, format);
+	text = mem_vprintf(cli->ctx, format, arguments);
+	va_end(arguments);
+	fprintf(stderr, "%s\n", harmless(cli, text));
+}
+
+void out(const struct cli *cli, const char *format, ...)
+{
+	va_list arguments;
+	char *text;
+
+	va_start(arguments, format);
+	text = mem_vprintf(cli->ctx, format, arguments);
+	va_end(arguments);
+	printf("%s\n", harmless(cli, text));
+}
+
+int ask(const struct cli *cli, const char *question, const char *instead, char **ret, struct err *err)
+{
+	_cleanup_free_ char *line = NULL;
+	size_t capacity = 0;
+	ssize_t length;
+
+	if (cli->no_input || cli->json || !cli->tty_in || !cli->tty_err)
+		return err_set(err, ERR_USAGE, "there is no terminal to ask at: give %s", instead);
+	fprintf(stderr, "%s", question);
+	fflush(stderr);
+	length = getline(&line, &capacity, stdin);
+	if (length < 0)
+		return err_set(err, ERR_CANCELLED, "no answer");
+	while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r' || line[length - 1] == ' '))
+		line[--length] = '\0';
+	*ret = mem_strdup(cli->ctx, line);
+	return 0;
+}
+
+/* Columns on a terminal that a UTF-8 text takes, near enough: code points, escapes not counted. */
+static size_t columns_of(const char *text)
+{
+	size_t columns = 0;
+
+	for (; *text; text++) {
+		if (*text == '\033') {
+			while (*text && *text != 'm')
+				text++;
+			if (!*text)
+				break;
+			continue;
+		}
+		columns += ((unsigned char)*text & 0xc0) != 0x80;
+	}
+	return columns;
+}
+
+static char *padded(const struct cli *cli, const char *text, size_t width)
+{
+	size_t columns = columns_of(text);
+
+	return mem_printf(cli->ctx, "%s%*s", text, columns < width ? (int)(width - columns) : 0, "");
+}
+
+void out_table(const struct cli *cli, const char *const *header, const char *const *cells, size_t columns, size_t rows)
+{
+	size_t *widths = mem_array(cli->ctx, size_t, columns);
+	char *line = mem_strdup(cli->ctx, "");
+
+	for (size_t column = 0; column < columns; column++) {
+		widths[column] = columns_of(header[column]);
+		for (size_t row = 0; row < rows; row++)
+			widths[column] = MAX(widths[column], columns_of(cells[row * columns + column] ? cells[row * columns + column] : ""));
+	}
+	for (size_t column = 0; column < columns; column++)
+		line = mem_append(line, column + 1 < columns ? padded(cli, header[column], widths[column] + 2) : header[column]);
+	out(cli, "%s", styled(cli, "dim", line));
+	for (size_t row = 0; row < rows; row++) {
+		line = mem_strdup(cli->ctx, "");
+		for (size_t column = 0; column < columns; column++) {
+			const char *cell = cells[row * columns + column] ? cells[row * columns + column] : "";
+
+			line = mem_append(line, column + 1 < columns ? padded(cli, cell, widths[column] + 2) : cell);
+		}
+		out(cli, "%s", line);
+	}
+}
