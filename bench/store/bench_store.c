@@ -19,11 +19,11 @@
 #include "data/json.h"
 #include "store/store.h"
 
-#define ROUNDS 15
-#define LOG_PAGES 1000 /* as in sqlite.c: wal_autocheckpoint */
-#define LOG_SLACK (64 * 1024)
+#define ROUNDS          15
+#define LOG_PAGES       4000 /* as in sqlite.c: wal_autocheckpoint */
+#define LOG_SLACK       (64 * 1024)
 #define NEW_LOG_COMMITS 100
-#define BATCH 10000
+#define BATCH           10000
 
 struct settings {
 	int64_t entries, deployments;
@@ -70,14 +70,18 @@ static double median(double *values, size_t count)
 /* The same settings as sqlite.c. */
 static void open_bare(struct bench *bench, const char *path)
 {
-	must(sqlite3_open_v2(path, &bench->bare, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK, "open");
+	must(sqlite3_open_v2(path, &bench->bare, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK,
+		"open");
 	must(sqlite3_exec(bench->bare,
-		     "PRAGMA page_size = 2048; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;"
-		     "PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 16777216; PRAGMA cell_size_check = ON;"
+		     "PRAGMA page_size = 1024; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;"
+		     "PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 16777216; PRAGMA cell_size_check = ON;"
 		     "CREATE TABLE lines (seq INTEGER PRIMARY KEY, text TEXT NOT NULL)",
-		     NULL, NULL, NULL) == SQLITE_OK, "create");
-	must(sqlite3_prepare_v3(bench->bare, "BEGIN IMMEDIATE", -1, SQLITE_PREPARE_PERSISTENT, &bench->begin, NULL) == SQLITE_OK, "prepare");
-	must(sqlite3_prepare_v3(bench->bare, "INSERT INTO lines (text) VALUES (?)", -1, SQLITE_PREPARE_PERSISTENT, &bench->insert, NULL) == SQLITE_OK,
+		     NULL, NULL, NULL) == SQLITE_OK,
+		"create");
+	must(sqlite3_prepare_v3(bench->bare, "BEGIN IMMEDIATE", -1, SQLITE_PREPARE_PERSISTENT, &bench->begin, NULL) == SQLITE_OK,
+		"prepare");
+	must(sqlite3_prepare_v3(bench->bare, "INSERT INTO lines (text) VALUES (?)", -1, SQLITE_PREPARE_PERSISTENT, &bench->insert, NULL) ==
+			SQLITE_OK,
 		"prepare");
 	must(sqlite3_prepare_v3(bench->bare, "COMMIT", -1, SQLITE_PREPARE_PERSISTENT, &bench->commit, NULL) == SQLITE_OK, "prepare");
 }
@@ -90,14 +94,21 @@ static void step(sqlite3_stmt *statement)
 
 static json_t *entry_data(const void *ctx)
 {
-	return json_make(ctx, "{s:s, s:s, s:i, s:s, s:i}", "step", "switch-api", "verb", "apply", "attempt", 1, "outcome", "done", "durationMs", 812);
+	return json_make(ctx, "{s:s, s:s, s:i, s:s, s:i}", "step", "switch-api", "verb", "apply", "attempt", 1, "outcome", "done",
+		"durationMs", 812);
 }
 
 static double bare_round(struct bench *bench, int64_t count)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
-	struct entry entry = { .id = "ent-01jd7v1yq3k8e5w2c9h4m6n0ab", .wall_ms = 1, .kind = ENTRY_STEP_ENDED, .environment = "production",
-		.run = "run-01jd7v1yq3k8e5w2c9h4m6n0ab", .actor = "unship", .data = entry_data(ctx), .previous = ENTRY_FIRST_PREVIOUS };
+	struct entry entry = { .id = "ent-01jd7v1yq3k8e5w2c9h4m6n0ab",
+		.wall_ms = 1,
+		.kind = ENTRY_STEP_ENDED,
+		.environment = "production",
+		.run = "run-01jd7v1yq3k8e5w2c9h4m6n0ab",
+		.actor = "unship",
+		.data = entry_data(ctx),
+		.previous = ENTRY_FIRST_PREVIOUS };
 	char *text = entry_canonical(ctx, &entry);
 	int64_t begun = clock_mono_us();
 
@@ -117,8 +128,11 @@ static double store_round(struct bench *bench, const char *kind, bool with_run, 
 
 	for (int64_t i = 0; i < count; i++) {
 		_cleanup_talloc_ void *ctx = mem_context(NULL);
-		struct entry entry = { .kind = kind, .environment = with_run ? "production" : NULL,
-			.run = with_run ? "run-01jd7v1yq3k8e5w2c9h4m6n0ab" : NULL, .actor = "unship", .data = entry_data(ctx) };
+		struct entry entry = { .kind = kind,
+			.environment = with_run ? "production" : NULL,
+			.run = with_run ? "run-01jd7v1yq3k8e5w2c9h4m6n0ab" : NULL,
+			.actor = "unship",
+			.data = entry_data(ctx) };
 
 		die_on(store_append(bench->store, ctx, &entry, &err), &err);
 	}
@@ -131,7 +145,8 @@ static double flag_round(struct bench *bench, int64_t count)
 	int64_t begun = clock_mono_us();
 
 	for (int64_t i = 0; i < count; i++)
-		die_on(store_flag_set(bench->store, "production", "checkout", "g", i % 2 ? "true" : "false", "ana", "bench", NULL, &err), &err);
+		die_on(store_flag_set(bench->store, "production", "checkout", "g", i % 2 ? "true" : "false", "ana", "bench", NULL, &err),
+			&err);
 	return (double)(clock_mono_us() - begun) / (double)count;
 }
 
@@ -186,7 +201,8 @@ static void bench_appends(struct bench *bench)
 		flag[i] = flag_round(bench, MAX(each / 4, 1));
 	}
 	/* The last commit of a turn may stand a few pages over the end. */
-	if (log_size(bench->settings->dir, "bare.db") > bare_log + LOG_SLACK || log_size(bench->settings->dir, "store.db") > store_log + LOG_SLACK)
+	if (log_size(bench->settings->dir, "bare.db") > bare_log + LOG_SLACK ||
+		log_size(bench->settings->dir, "store.db") > store_log + LOG_SLACK)
 		(void)printf("note: a log grew while this was measured; the ratios below compare unlike things\n");
 	middle = median(bare, ROUNDS);
 	print_ratio("steady: durable entry", median(plain, ROUNDS), middle);
@@ -204,7 +220,9 @@ static void bench_new_log(const struct bench *bench)
 		struct bench fresh = { .ctx = mem_context(NULL), .settings = bench->settings };
 
 		open_bare(&fresh, mem_printf(fresh.ctx, "%s/new-bare-%d.db", bench->settings->dir, i));
-		die_on(store_open(fresh.ctx, mem_printf(fresh.ctx, "%s/new-%d.db", bench->settings->dir, i), NULL, NULL, &fresh.store, &err), &err);
+		die_on(store_open(fresh.ctx, mem_printf(fresh.ctx, "%s/new-%d.db", bench->settings->dir, i), NULL, NULL, &fresh.store,
+			       &err),
+			&err);
 		bare[i] = bare_round(&fresh, NEW_LOG_COMMITS);
 		store[i] = store_round(&fresh, ENTRY_STEP_ENDED, true, NEW_LOG_COMMITS);
 		close_bare(&fresh);
@@ -227,8 +245,9 @@ static void add_deployments(struct bench *bench, int64_t from, int64_t count)
 			.kind = ENTRY_DEPLOYMENT_RECORDED,
 			.environment = "production",
 			.actor = "ci",
-			.data = json_make(ctx, "{s:{s:s, s:s, s:s, s:{s:{s:s}}}}", "deployment", "id", mem_printf(ctx, "dep-%08lld", (long long)(from + i)),
-				"version", "1.2.3", "health", health, "components", "api", "version", "1.2.3"),
+			.data = json_make(ctx, "{s:{s:s, s:s, s:s, s:{s:{s:s}}}}", "deployment", "id",
+				mem_printf(ctx, "dep-%08lld", (long long)(from + i)), "version", "1.2.3", "health", health, "components",
+				"api", "version", "1.2.3"),
 		};
 	}
 	die_on(store_append_all(bench->store, ctx, NULL, entries, (size_t)count, &err), &err);

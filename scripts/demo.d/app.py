@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 VERSION = "@VERSION@"
@@ -43,4 +44,5 @@ class Shop(BaseHTTPRequestHandler):
         self.answer(200, {"version": VERSION, "greeting": greeting, "products": count})
 
 
+time.sleep(1)  # warms its caches before it listens, as real services do
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Shop).serve_forever()

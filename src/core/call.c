@@ -1,4 +1,5 @@
-/* Requests for workers. One member at a time, in one place, so that the wire form (docs/driver-protocol.md) has one author. Pure: paths are joined, never looked at. */
+/* Requests for workers. One member at a time, in one place, so that the wire form (docs/driver-protocol.md) has one author. Pure: paths
+ * are joined, never looked at. */
 #include "core/call.h"
 
 #include "base/path.h"
@@ -149,7 +150,8 @@ static void doer_driver(const void *ctx, const char *driver, const char *subject
 }
 
 /* A step of type "undo" is done by whoever did the step that it undoes: its subject says who. */
-static int doer_of_undo(const void *ctx, const struct environment *environment, const char *subject, json_t *parameters, struct doer *ret, struct err *err)
+static int doer_of_undo(const void *ctx, const struct environment *environment, const char *subject, json_t *parameters, struct doer *ret,
+	struct err *err)
 {
 	json_t *of = json_object_get(parameters, "parameters");
 
@@ -163,8 +165,8 @@ static int doer_of_undo(const void *ctx, const struct environment *environment, 
 	return 0;
 }
 
-static int find_doer(const void *ctx, const struct run_step *step, const struct environment *environment, json_t *parameters, struct doer *ret,
-	struct err *err)
+static int find_doer(const void *ctx, const struct run_step *step, const struct environment *environment, json_t *parameters,
+	struct doer *ret, struct err *err)
 {
 	const struct step_type *type = step_type(step->step->type);
 	const struct run_step *first = step;
@@ -289,9 +291,9 @@ int call_build(const void *ctx, const struct run *run, const struct run_step *st
 	return 0;
 }
 
-int call_component(const void *ctx, const struct environment *environment, const struct component *component, const char *verb, json_t *target,
-	const char *source_dir, const char *snapshot, const struct call_places *places, int64_t mono_now_ms, int64_t timeout_ms, struct work *ret,
-	struct err *err)
+int call_component(const void *ctx, const struct environment *environment, const struct component *component, const char *verb,
+	json_t *target, const char *source_dir, const char *snapshot, const struct call_places *places, int64_t mono_now_ms,
+	int64_t timeout_ms, struct work *ret, struct err *err)
 {
 	json_t *request = request_begin(ctx, verb, environment, places);
 	struct doer doer = { 0 };

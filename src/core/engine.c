@@ -1,6 +1,7 @@
 /* The engine: decisions from a run's state. See engine.h for the rules and docs/engine.md for the story.
  *
- * engine_next goes through the phases (capture, forward, restoring) and collects what may begin now in a small board. All orders come from the run's topological order; a step on the same subject as another one also
+ * engine_next goes through the phases (capture, forward, restoring) and collects what may begin now in a small board. All orders come
+ * from the run's topological order; a step on the same subject as another one also
  * waits for that one (`previous`), so a target never gets two calls at once. Pure: no clock, no memory of its own; any thread. */
 #include "core/engine.h"
 
@@ -45,7 +46,8 @@ static void add_call(struct board *board, struct run_step *step, enum verb verb,
 	decision->again = again;
 }
 
-/* Is it time? When not, the board remembers until when to wait. A time further away than any pause can be means that the clock was set back: then it is time. */
+/* Is it time? When not, the board remembers until when to wait. A time further away than any pause can be means that the clock was set
+ * back: then it is time. */
 static bool is_due(struct board *board, int64_t not_before_ms)
 {
 	if (not_before_ms <= board->now_ms || not_before_ms - board->now_ms > ENGINE_BACKOFF_MAX_MS)
@@ -75,7 +77,8 @@ static bool is_health(const struct run_step *step)
 	return step_type(step->step->type)->doer == STEP_PROBES;
 }
 
-/* A step whose intent stands and that nobody works on: ask what is there, or make the same attempt again when it is known that nothing was done. */
+/* A step whose intent stands and that nobody works on: ask what is there, or make the same attempt again when it is known that nothing
+ * was done. */
 static void settle(struct board *board, struct run_step *step, enum verb verb, bool may_repeat)
 {
 	if (step->calling != VERB_NONE)
@@ -92,7 +95,8 @@ static void stop_calls(struct board *board)
 	for (size_t i = 0; i < board->run->plan->step_count; i++) {
 		struct run_step *step = &board->run->steps[i];
 
-		if ((step->calling == VERB_APPLY || step->calling == VERB_CAPTURE) && !step->stopping && !add(board, DECIDE_STOP_CALL, step))
+		if ((step->calling == VERB_APPLY || step->calling == VERB_CAPTURE) && !step->stopping &&
+			!add(board, DECIDE_STOP_CALL, step))
 			return;
 	}
 }
@@ -131,7 +135,8 @@ static bool is_ready(const struct run *run, const struct run_step *step)
 	return true;
 }
 
-/* Begins what is ready. *ret_question: the first approval that is ready; it is asked when there is nothing else to do, because a run that asks rests. */
+/* Begins what is ready. *ret_question: the first approval that is ready; it is asked when there is nothing else to do, because a run that
+ * asks rests. */
 static void begin_ready(struct board *board, struct run_step **ret_question)
 {
 	const struct run *run = board->run;
@@ -186,7 +191,8 @@ static void settle_begun(struct board *board)
 			settle(board, step, VERB_UNDO, true);
 		} else if (step->status == STEP_BEGUN && step->subject) {
 			settle(board, step, VERB_APPLY, !run->restoring);
-		} else if (step->status == STEP_BEGUN && is_health(step) && step->calling == VERB_NONE && !run->restoring && has_room(board)) {
+		} else if (step->status == STEP_BEGUN && is_health(step) && step->calling == VERB_NONE && !run->restoring &&
+			has_room(board)) {
 			struct decision *decision = add(board, DECIDE_PROBE, step);
 
 			if (!decision)

@@ -13,13 +13,13 @@
 
 #include "core/run.h"
 
-#define ENGINE_UNDO_ATTEMPTS 3
+#define ENGINE_UNDO_ATTEMPTS    3
 #define ENGINE_CAPTURE_ATTEMPTS 3
 #define ENGINE_OBSERVE_ATTEMPTS 3
 #define ENGINE_OBSERVE_PAUSE_MS 1000 /* between them */
-#define ENGINE_BACKOFF_BASE_MS 1000
-#define ENGINE_BACKOFF_MAX_MS 60000
-#define ENGINE_PARALLEL_MAX 16      /* calls in flight per run */
+#define ENGINE_BACKOFF_BASE_MS  1000
+#define ENGINE_BACKOFF_MAX_MS   60000
+#define ENGINE_PARALLEL_MAX     16 /* calls in flight per run */
 
 enum decision_kind {
 	DECIDE_CALL,   /* make the call `verb` of `step`; for APPLY and UNDO commit the intent first, unless `again` (it stands already) */
@@ -28,15 +28,15 @@ enum decision_kind {
 	DECIDE_PROBE,  /* run the probes of a health step; commit the intent first, unless `again` */
 	DECIDE_ASK,    /* append run.waiting for `step` with `question` */
 	DECIDE_STOP_CALL, /* cancel: end the call in flight of `step` */
-	DECIDE_WAIT,   /* nothing can be done before `until_ms` (wall) or a call ends; 0: only calls and people */
-	DECIDE_END     /* append run.ended with `status` */
+	DECIDE_WAIT,      /* nothing can be done before `until_ms` (wall) or a call ends; 0: only calls and people */
+	DECIDE_END        /* append run.ended with `status` */
 };
 
 struct decision {
 	enum decision_kind kind;
 	struct run_step *step;
 	enum verb verb;
-	int attempt;             /* for APPLY and UNDO */
+	int attempt; /* for APPLY and UNDO */
 	bool again;
 	int64_t until_ms;
 	enum wait_for question;

@@ -1,4 +1,5 @@
-/* The form of entries: what is hashed and what the API shows are the same members, so that an exported journal can be verified by anybody with a SHA-256 at hand. Pure. */
+/* The form of entries: what is hashed and what the API shows are the same members, so that an exported journal can be verified by anybody
+ * with a SHA-256 at hand. Pure. */
 #include "core/entry.h"
 
 #include "base/clock.h"

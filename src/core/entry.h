@@ -11,14 +11,14 @@
 #include "base/mem.h"
 
 struct entry {
-	int64_t seq;             /* 1, 2, 3... without gaps; 0 before it is appended */
-	const char *id;          /* made by append when NULL */
+	int64_t seq;    /* 1, 2, 3... without gaps; 0 before it is appended */
+	const char *id; /* made by append when NULL */
 	int64_t wall_ms;
-	const char *kind;        /* one of ENTRY_* */
-	const char *environment; /* NULL: none */
-	const char *run;         /* run id; NULL */
-	const char *actor;       /* who: "ana@laptop", "ci", "unship" */
-	json_t *data;            /* object, never NULL after append */
+	const char *kind;            /* one of ENTRY_* */
+	const char *environment;     /* NULL: none */
+	const char *run;             /* run id; NULL */
+	const char *actor;           /* who: "ana@laptop", "ci", "unship" */
+	json_t *data;                /* object, never NULL after append */
 	const char *previous, *hash; /* set by append */
 };
 
@@ -30,27 +30,28 @@ struct entry {
 #define ENTRY_DEPLOYMENT_RELEASE    "deployment.release"    /* {deployment, reason}: quarantine lifted */
 #define ENTRY_DEPLOYMENT_MARK       "deployment.mark"       /* {deployment, rollbackTarget} */
 /* Runs; core/run.h folds them */
-#define ENTRY_RUN_REQUESTED         "run.requested"         /* {plan, planHash, expected, from, to, reason, options, context, undoOf, findings} */
-#define ENTRY_RUN_STARTED           "run.started"           /* {holder, resumed} */
-#define ENTRY_STEP_CAPTURED         "step.captured"         /* {step, subject, observed, attempt} */
-#define ENTRY_SNAPSHOT_TAKEN        "snapshot.taken"        /* {snapshot, files, bytes, manifest} */
-#define ENTRY_STEP_BEGUN            "step.begun"            /* {step, verb: apply|undo, attempt, key} intent */
-#define ENTRY_STEP_ENDED            "step.ended"            /* {step, verb: apply|undo|capture, attempt, outcome: done|failed|unknown, code, message, retryable, observed, outputs, logs, durationMs, settled, notBegun: the call was never made} */
-#define ENTRY_RUN_WAITING           "run.waiting"           /* {step, question: unknown|approval, message} */
-#define ENTRY_RUN_ANSWERED          "run.answered"          /* {step, answer: done|retry|restore|approve|reject} */
-#define ENTRY_RUN_CANCEL            "run.cancel"            /* {reason} */
-#define ENTRY_RUN_ENDED             "run.ended"             /* {status, changed, code, step, message, phases: {capture,apply,verify,undo: ms}} */
+#define ENTRY_RUN_REQUESTED         "run.requested"  /* {plan, planHash, expected, from, to, reason, options, context, undoOf, findings} */
+#define ENTRY_RUN_STARTED           "run.started"    /* {holder, resumed} */
+#define ENTRY_STEP_CAPTURED         "step.captured"  /* {step, subject, observed, attempt} */
+#define ENTRY_SNAPSHOT_TAKEN        "snapshot.taken" /* {snapshot, files, bytes, manifest} */
+#define ENTRY_STEP_BEGUN            "step.begun"     /* {step, verb: apply|undo, attempt, key} intent */
+#define ENTRY_STEP_ENDED \
+	"step.ended" /* {step, verb: apply|undo|capture, attempt, outcome: done|failed|unknown, code, message, retryable, observed, outputs, logs, durationMs, settled, notBegun: the call was never made} */
+#define ENTRY_RUN_WAITING            "run.waiting"  /* {step, question: unknown|approval, message} */
+#define ENTRY_RUN_ANSWERED           "run.answered" /* {step, answer: done|retry|restore|approve|reject} */
+#define ENTRY_RUN_CANCEL             "run.cancel"   /* {reason} */
+#define ENTRY_RUN_ENDED              "run.ended"    /* {status, changed, code, step, message, phases: {capture,apply,verify,undo: ms}} */
 /* Flags, snapshots, telling */
-#define ENTRY_FLAG_SET              "flag.set"              /* {flag, group, state, previous, reason} */
-#define ENTRY_FLAG_RESTORED         "flag.restored"         /* {flag, state, previous, change} */
-#define ENTRY_SNAPSHOT_VERIFIED     "snapshot.verified"     /* {snapshot, ok, problems} */
-#define ENTRY_SNAPSHOT_RESTORED     "snapshot.restored"     /* {snapshot, component} */
-#define ENTRY_SNAPSHOT_PRUNED       "snapshot.pruned"       /* {snapshot} */
-#define ENTRY_NOTIFICATION_QUEUED   "notification.queued"   /* {notification, event, channel, recipients, message, details} */
+#define ENTRY_FLAG_SET               "flag.set"               /* {flag, group, state, previous, reason} */
+#define ENTRY_FLAG_RESTORED          "flag.restored"          /* {flag, state, previous, change} */
+#define ENTRY_SNAPSHOT_VERIFIED      "snapshot.verified"      /* {snapshot, ok, problems} */
+#define ENTRY_SNAPSHOT_RESTORED      "snapshot.restored"      /* {snapshot, component} */
+#define ENTRY_SNAPSHOT_PRUNED        "snapshot.pruned"        /* {snapshot} */
+#define ENTRY_NOTIFICATION_QUEUED    "notification.queued"    /* {notification, event, channel, recipients, message, details} */
 #define ENTRY_NOTIFICATION_DELIVERED "notification.delivered" /* {notification, recipient, attempt} */
-#define ENTRY_NOTIFICATION_FAILED   "notification.failed"   /* {notification, recipient, attempt, message, final} */
-#define ENTRY_PLAN_SAVED            "plan.saved"            /* {plan, planHash, path} */
-#define ENTRY_REFUSED               "refused"               /* {operation, code, message, findings} */
+#define ENTRY_NOTIFICATION_FAILED    "notification.failed"    /* {notification, recipient, attempt, message, final} */
+#define ENTRY_PLAN_SAVED             "plan.saved"             /* {plan, planHash, path} */
+#define ENTRY_REFUSED                "refused"                /* {operation, code, message, findings} */
 
 /* The bytes that are hashed, in ctx. */
 char *entry_canonical(const void *ctx, const struct entry *entry);

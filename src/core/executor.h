@@ -6,11 +6,11 @@
 
 struct work_result {
 	uint64_t id;
-	json_t *result;      /* the worker's "result", kept in the context given to wait; NULL when it failed */
-	struct err err;      /* why it failed: the worker's own error, ERR_TIMEOUT, ERR_DRIVER (garbage, no answer, killed) */
-	bool retryable;      /* the worker said that trying again may help; true for timeouts and crashes */
-	bool answered;       /* the worker itself said how it ended (result or error). False: it was killed, died or talked garbage, so what it did is not known */
-	json_t *logs;        /* array of {"at","level","message","details"}; kept output of a failed worker is in it */
+	json_t *result; /* the worker's "result", kept in the context given to wait; NULL when it failed */
+	struct err err; /* why it failed: the worker's own error, ERR_TIMEOUT, ERR_DRIVER (garbage, no answer, killed) */
+	bool retryable; /* the worker said that trying again may help; true for timeouts and crashes */
+	bool answered; /* the worker itself said how it ended (result or error). False: it was killed, died or talked garbage, so what it did is not known */
+	json_t *logs; /* array of {"at","level","message","details"}; kept output of a failed worker is in it */
 	int64_t duration_ms;
 };
 

@@ -1,5 +1,7 @@
-/* The fold of a run: one function per kind of entry. Entries of the runner are held to the rules (an intent before an outcome, a snapshot before an effect); what others write
- * at any time (answers, cancellations) may come too late and is then passed over, because nobody could have prevented it. Pure; any thread, one run per thread. */
+/* The fold of a run: one function per kind of entry. Entries of the runner are held to the rules (an intent before an outcome, a snapshot
+ * before an effect); what others write
+ * at any time (answers, cancellations) may come too late and is then passed over, because nobody could have prevented it. Pure; any
+ * thread, one run per thread. */
 #include "core/run.h"
 
 #include "core/engine.h"
@@ -46,7 +48,8 @@ int run_status_exit_code(enum run_status status)
 
 const char *step_status_name(enum step_status status)
 {
-	static const char *const names[] = { "pending", "in_progress", "completed", "failed", "unknown", "skipped", "undoing", "undone", "undo_failed" };
+	static const char *const names[] = { "pending", "in_progress", "completed", "failed", "unknown", "skipped", "undoing", "undone",
+		"undo_failed" };
 
 	assert_always((size_t)status < ARRAY_SIZE(names));
 	return names[status];
@@ -217,7 +220,8 @@ static int begun(struct run *run, const struct entry *entry, struct err *err)
 		if (step->subject)
 			step->touched = run->changed = true;
 	} else if (verb == VERB_UNDO && step->touched && attempt == step->undo_attempts + 1 &&
-		(step->status == STEP_PENDING || step->status == STEP_DONE || step->status == STEP_FAILED || step->status == STEP_UNKNOWN)) {
+		(step->status == STEP_PENDING || step->status == STEP_DONE || step->status == STEP_FAILED ||
+			step->status == STEP_UNKNOWN)) {
 		step->status = STEP_UNDOING;
 		step->undo_attempts = attempt;
 	} else {
@@ -430,7 +434,9 @@ static int run_ended(struct run *run, const struct entry *entry, struct err *err
 	r = run_status_parse(json_str(entry->data, "status", NULL), &status, err);
 	if (r < 0 || !run_status_ended(status))
 		return cannot_follow(entry, err, "it has no status that ends a run");
-	if (status != RUN_COMPLETED && json_str(entry->data, "message", NULL)) /* the end may have a cause that no step had, such as a snapshot that could not be written */
+	if (status != RUN_COMPLETED &&
+		json_str(entry->data, "message",
+			NULL)) /* the end may have a cause that no step had, such as a snapshot that could not be written */
 		keep_cause(run, NULL, err_from_name(json_str(entry->data, "code", "failed")), json_str(entry->data, "message", NULL));
 	run->status = status;
 	run->ended = entry->data;
@@ -438,7 +444,7 @@ static int run_ended(struct run *run, const struct entry *entry, struct err *err
 	for (size_t i = 0; i < run->plan->step_count; i++) {
 		run->steps[i].wait_for = WAIT_NOTHING;
 		if (run->steps[i].status == STEP_PENDING && !run->steps[i].touched)
-			run->steps[i].status = STEP_SKIPPED;
+			run->steps[i].status = run->steps[i].attempts ? STEP_FAILED : STEP_SKIPPED; /* a retry that was still to come never will */
 	}
 	return 0;
 }

@@ -20,7 +20,17 @@ must_check int run_status_parse(const char *text, enum run_status *ret, struct e
 bool run_status_ended(enum run_status status);
 int run_status_exit_code(enum run_status status); /* 0 completed, 1 restored, 5 failed, 3 refused, 5 waiting */
 
-enum step_status { STEP_PENDING, STEP_BEGUN, STEP_DONE, STEP_FAILED, STEP_UNKNOWN, STEP_SKIPPED, STEP_UNDOING, STEP_UNDONE, STEP_UNDO_FAILED };
+enum step_status {
+	STEP_PENDING,
+	STEP_BEGUN,
+	STEP_DONE,
+	STEP_FAILED,
+	STEP_UNKNOWN,
+	STEP_SKIPPED,
+	STEP_UNDOING,
+	STEP_UNDONE,
+	STEP_UNDO_FAILED
+};
 const char *step_status_name(enum step_status status);
 
 /* What a worker is asked to do for a step. OBSERVE after an apply or undo is the verification; after a crash it is the settling: the same question, "is it there?". */
@@ -31,27 +41,29 @@ enum wait_for { WAIT_NOTHING, WAIT_UNKNOWN, WAIT_APPROVAL };
 
 struct run_step {
 	const struct step *step;
-	const char *subject;          /* steptype.h; NULL: no target, nothing to capture or undo */
-	struct run_step *previous;    /* the step before on the same subject: undoing this one returns to that one's target; NULL: to what was captured */
-	bool captures;                /* first step on its subject: it captures */
+	const char *subject; /* steptype.h; NULL: no target, nothing to capture or undo */
+	struct run_step *
+		previous; /* the step before on the same subject: undoing this one returns to that one's target; NULL: to what was captured */
+	bool captures;    /* first step on its subject: it captures */
 	bool captured;
 	json_t *captured_observation; /* {"version","state"} */
 	int capture_failures;
 	enum step_status status;
-	int attempts, undo_attempts;  /* begun so far */
-	bool touched;                 /* an apply was begun: there may be an effect */
+	int attempts, undo_attempts;               /* begun so far */
+	bool touched;                              /* an apply was begun: there may be an effect */
 	int64_t begun_ms, ended_ms, not_before_ms; /* wall */
-	enum wait_for wait_for;       /* a person's word is waited for */
-	bool approved;                /* an approval was given */
-	json_t *outputs;              /* object; NULL until done */
-	enum err_code code;           /* of the last failure */
+	enum wait_for wait_for;                    /* a person's word is waited for */
+	bool approved;                             /* an approval was given */
+	json_t *outputs;                           /* object; NULL until done */
+	enum err_code code;                        /* of the last failure */
 	const char *message;
 	/* transient */
-	enum verb calling;            /* VERB_NONE: no call is being made. A health step that probes: VERB_APPLY */
-	bool stopping;                /* the call was told to end */
-	enum verb acted;              /* VERB_APPLY or VERB_UNDO returned well in this process: observe is the verification. Otherwise a begun step is settled */
-	bool lost;                    /* its apply or undo ended in this process without an answer: what it did is not known */
-	bool absent;                  /* settled in this process: nothing was done, the same attempt may be made again */
+	enum verb calling; /* VERB_NONE: no call is being made. A health step that probes: VERB_APPLY */
+	bool stopping;     /* the call was told to end */
+	enum verb
+		acted; /* VERB_APPLY or VERB_UNDO returned well in this process: observe is the verification. Otherwise a begun step is settled */
+	bool lost;   /* its apply or undo ended in this process without an answer: what it did is not known */
+	bool absent; /* settled in this process: nothing was done, the same attempt may be made again */
 	int observe_failures;
 	int64_t observe_not_before_ms; /* monotonic is not known here: wall */
 };
@@ -59,22 +71,22 @@ struct run_step {
 struct run {
 	const char *id, *environment, *reason, *actor, *undo_of, *from, *to, *plan_hash;
 	struct plan *plan;
-	json_t *requested;            /* data of run.requested, kept */
-	json_t *expected;             /* {"component": {"version","state"}}; NULL: nothing is bound */
-	json_t *context;              /* {"environment","trigger","triggeredBy","metadata"} for templates */
+	json_t *requested; /* data of run.requested, kept */
+	json_t *expected;  /* {"component": {"version","state"}}; NULL: nothing is bound */
+	json_t *context;   /* {"environment","trigger","triggeredBy","metadata"} for templates */
 	enum run_status status;
-	json_t *index;                /* id of a step -> its index */
-	struct run_step *steps;       /* as many as plan->step_count, same order */
-	size_t *order;                /* their indices in topological order, lowest index first; `previous` follows it too */
+	json_t *index;          /* id of a step -> its index */
+	struct run_step *steps; /* as many as plan->step_count, same order */
+	size_t *order;          /* their indices in topological order, lowest index first; `previous` follows it too */
 	bool snapshot_taken;
-	bool cancelled, restoring;    /* restoring: undo what was touched, in reverse */
-	const char *failed_step;      /* the first that failed for good, or whose capture did; NULL */
-	enum err_code code;           /* the first cause; never overwritten by later ones */
+	bool cancelled, restoring; /* restoring: undo what was touched, in reverse */
+	const char *failed_step;   /* the first that failed for good, or whose capture did; NULL */
+	enum err_code code;        /* the first cause; never overwritten by later ones */
 	const char *message;
-	bool changed;                 /* some effect was begun */
+	bool changed; /* some effect was begun */
 	int64_t requested_ms, started_ms, ended_ms;
-	int starts;                   /* how often a runner took it up */
-	json_t *ended;                /* data of run.ended */
+	int starts;    /* how often a runner took it up */
+	json_t *ended; /* data of run.ended */
 };
 
 /* Folds entries of one run, oldest first; the first must be run.requested. ERR_CORRUPT for an entry that cannot follow, with its seq. Everything in ctx. */

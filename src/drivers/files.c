@@ -429,7 +429,7 @@ static void check_kept(struct driver_call *call, const struct config_files *now,
 		struct err why = ERR_INIT;
 
 		if (file->present && files_load(call->ctx, goal->dir, file, &why) < 0) {
-			findings_add(ret, "target_exists", false, SEVERITY_ERROR, call->name, NULL, "%s", why.text);
+			findings_add(ret, "target_content", false, SEVERITY_ERROR, call->name, NULL, "%s", why.text);
 			return;
 		}
 		if (!files_find(now, file->path))
@@ -440,7 +440,7 @@ static void check_kept(struct driver_call *call, const struct config_files *now,
 		if (!files_find(&goal->kept, now->list[i].path))
 			findings_add(ret, "config_paths", false, SEVERITY_WARNING, call->name, NULL, "%s was not configured when that version was recorded: it stays as it is",
 				now->list[i].path);
-	findings_add(ret, "target_exists", true, SEVERITY_ERROR, call->name, NULL, "configuration %s is kept", goal->kept.version);
+	findings_add(ret, "target_content", true, SEVERITY_ERROR, call->name, NULL, "configuration %s is kept", goal->kept.version);
 }
 
 static int files_check(struct driver_call *call, struct findings *ret, struct err *err)
@@ -455,7 +455,7 @@ static int files_check(struct driver_call *call, struct findings *ret, struct er
 		return r;
 	r = read_goal(call, &now, &goal, &why);
 	if (r < 0) {
-		findings_add(ret, "target_exists", false, SEVERITY_ERROR, call->name, NULL, "%s", why.text);
+		findings_add(ret, "target_content", false, SEVERITY_ERROR, call->name, NULL, "%s", why.text);
 		return 0;
 	}
 	if (goal.items) {

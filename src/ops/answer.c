@@ -138,7 +138,7 @@ static const char *next_step(const void *ctx, const struct run *run)
 		}
 		return NULL;
 	case RUN_FAILED:
-		return mem_printf(ctx, "look at the steps below; `unship snapshots show %s` has what was captured before the run, `unship snapshots restore %s` puts it back",
+		return mem_printf(ctx, "look at the steps; `unship snapshots show %s` has what was captured before the run, `unship snapshots restore %s` puts it back",
 			run->id, run->id);
 	default:
 		return mem_printf(ctx, "`unship resume %s` goes on with it, `unship cancel %s` takes it back", run->id, run->id);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/text.h"
+
 struct config_params { const char *name; };
 
 static const struct field no_fields[] = { FIELD_END };
@@ -43,13 +45,28 @@ static json_t *row(const char *name, const char *summary, const struct field *fi
 	return json_pack("{s:s, s:s, s:o}", "name", name, "summary", summary, "fields", fields_json(fields));
 }
 
+/* All of a kind, or only the one that is asked for; takes over `list`. */
 static int listed(struct op *op, const struct config_params *p, const char *what, json_t *list, json_t **ret, struct err *err)
 {
+	const char **names = mem_array(op->ctx, const char *, json_array_size(list) + 1), *nearest;
+	size_t index;
+	json_t *item;
+
 	json_keep(op->ctx, list);
-	if (p->name && json_array_size(list) == 0)
-		return err_set(err, ERR_NOT_FOUND, "there is no %s '%s'", what, p->name);
 	*ret = list;
-	return 0;
+	if (!p->name)
+		return 0;
+	json_array_foreach (list, index, item) {
+		names[index] = json_str(item, "name", "");
+		if (!strcmp(names[index], p->name)) {
+			*ret = json_make(op->ctx, "[O]", item);
+			return 0;
+		}
+	}
+	*ret = NULL;
+	nearest = text_nearest(p->name, names);
+	return err_set(err, ERR_NOT_FOUND, "there is no %s '%s'%s%s%s", what, p->name, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+		nearest ? "'?" : "");
 }
 
 static int drivers_list(struct op *op, const void *params, json_t **ret, struct err *err)
@@ -58,11 +75,8 @@ static int drivers_list(struct op *op, const void *params, json_t **ret, struct 
 	json_t *list = json_array();
 
 	for (const struct driver *const *driver = op->catalogue->drivers; *driver; driver++) {
-		json_t *item;
+		json_t *item = row((*driver)->name, (*driver)->summary, (*driver)->fields);
 
-		if (p->name && strcmp(p->name, (*driver)->name) != 0)
-			continue;
-		item = row((*driver)->name, (*driver)->summary, (*driver)->fields);
 		json_put_str(item, "kind", driver_kind_name((*driver)->kind));
 		json_array_append_new(list, item);
 	}
@@ -75,8 +89,7 @@ static int probes_list(struct op *op, const void *params, json_t **ret, struct e
 	json_t *list = json_array();
 
 	for (const struct probe *const *probe = op->catalogue->probes; *probe; probe++)
-		if (!p->name || !strcmp(p->name, (*probe)->name))
-			json_array_append_new(list, row((*probe)->name, (*probe)->summary, (*probe)->fields));
+		json_array_append_new(list, row((*probe)->name, (*probe)->summary, (*probe)->fields));
 	return listed(op, p, "probe", list, ret, err);
 }
 
@@ -86,8 +99,7 @@ static int channels_list(struct op *op, const void *params, json_t **ret, struct
 	json_t *list = json_array();
 
 	for (const struct channel *const *channel = op->catalogue->channels; *channel; channel++)
-		if (!p->name || !strcmp(p->name, (*channel)->name))
-			json_array_append_new(list, row((*channel)->name, (*channel)->summary, (*channel)->fields));
+		json_array_append_new(list, row((*channel)->name, (*channel)->summary, (*channel)->fields));
 	return listed(op, p, "channel", list, ret, err);
 }
 

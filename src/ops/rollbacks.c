@@ -40,7 +40,7 @@ static const struct field list_fields[] = {
 };
 
 static const struct field resume_fields[] = {
-	FIELD_STR(struct run_params, id, OPTIONAL, "run, by id or its beginning; the newest when not given"),
+	FIELD_STR(struct run_params, id, OPTIONAL, "run, by id or its beginning; the unfinished one when not given"),
 	FIELD_STR(struct run_params, step, OPTIONAL, "the step that could not be observed"),
 	FIELD_CHOICE(struct run_params, answer, OPTIONAL, "done|retry|restore", "what a person found: it took effect, it did not, or take all back"),
 	FIELD_END
@@ -213,16 +213,45 @@ static int find_run(struct op *op, const char *given, struct run_row *ret, struc
 	return r;
 }
 
-static int ended_already(const struct run_row *row, struct err *err)
+/* A run that has not ended. Without an id: the only one that there is; with several, nothing is guessed. */
+static int find_unfinished(struct op *op, const char *given, struct run_row *ret, struct environment **ret_environment, struct err *err)
 {
+	const struct project *project;
+	char *found = NULL;
 	enum run_status status;
+	size_t count = 0;
 	int r;
 
-	r = run_status_parse(row->status, &status, err);
+	r = workspace_store(op->workspace, err);
+	if (r < 0)
+		return r;
+	project = op->workspace->project;
+	for (size_t i = 0; (!given || !*given) && i < project->environment_count; i++) {
+		struct err none = ERR_INIT;
+		struct run_row row;
+
+		r = store_unfinished_run(op->workspace->store, op->ctx, project->environments[i].name, &row, &none);
+		if (r == 0) {
+			found = found ? mem_appendf(found, ", %s (%s)", row.id, row.environment) : mem_printf(op->ctx, "%s (%s)", row.id, row.environment);
+			*ret = row;
+			*ret_environment = &project->environments[i];
+			count++;
+		} else if (r != -ERR_NOT_FOUND) {
+			*err = none;
+			return r;
+		}
+	}
+	if (count == 1)
+		return 0;
+	if (count > 1)
+		return err_set(err, ERR_AMBIGUOUS, "%zu runs have not ended: %s; say which", count, found);
+	r = find_run(op, given, ret, ret_environment, err);
+	if (r == 0)
+		r = run_status_parse(ret->status, &status, err);
 	if (r < 0)
 		return r;
 	if (run_status_ended(status))
-		return err_set(err, ERR_INVALID, "run %s has ended already: %s", row->id, row->status);
+		return err_set(err, ERR_INVALID, "%s %s has ended already: %s", given && *given ? "run" : "no run is unfinished; the newest,", ret->id, ret->status);
 	return 0;
 }
 
@@ -240,9 +269,7 @@ static int rollbacks_resume(struct op *op, const void *params, json_t **ret, str
 	struct run_row row;
 	int r;
 
-	r = find_run(op, p->id, &row, &environment, err);
-	if (r == 0)
-		r = ended_already(&row, err);
+	r = find_unfinished(op, p->id, &row, &environment, err);
 	if (r < 0)
 		return r;
 	if (!p->answer != !p->step)
@@ -275,9 +302,7 @@ static int rollbacks_cancel(struct op *op, const void *params, json_t **ret, str
 	struct run_row row;
 	int r;
 
-	r = find_run(op, p->id, &row, &environment, err);
-	if (r == 0)
-		r = ended_already(&row, err);
+	r = find_unfinished(op, p->id, &row, &environment, err);
 	if (r == 0)
 		r = append_to_run(op, &row, ENTRY_RUN_CANCEL, json_make(op->ctx, "{s:s*}", "reason", p->reason), err);
 	if (r < 0)
@@ -297,9 +322,7 @@ static int decide_approval(struct op *op, const struct run_params *p, const char
 	size_t count;
 	int r;
 
-	r = find_run(op, p->id, &row, &environment, err);
-	if (r == 0)
-		r = ended_already(&row, err);
+	r = find_unfinished(op, p->id, &row, &environment, err);
 	if (r < 0)
 		return r;
 	filter = (struct entry_filter){ .run = row.id };

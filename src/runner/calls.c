@@ -1,6 +1,8 @@
-/* The runner and its workers: a decision becomes work, its result becomes an outcome. What a result means is decided by engine_outcome; here it is only written down.
+/* The runner and its workers: a decision becomes work, its result becomes an outcome. What a result means is decided by engine_outcome;
+ * here it is only written down.
  *
- * Outcomes gather in an outbox and are committed together when no more results are at hand; those of captures wait for the captures that are still in flight, because repeating one after a crash does no
+ * Outcomes gather in an outbox and are committed together when no more results are at hand; those of captures wait for the captures that
+ * are still in flight, because repeating one after a crash does no
  * harm. Until then the step counts as being called. One thread. */
 #include "runner/inner.h"
 
@@ -39,8 +41,8 @@ void active_outcome(struct active *a, struct run_step *step, enum verb verb, enu
 {
 	int attempt = verb == VERB_CAPTURE ? step->capture_failures + 1 : (verb == VERB_UNDO ? step->undo_attempts : step->attempts);
 	struct memory *memory = active_memory(a, step);
-	json_t *data = json_make(a->ctx, "{s:s, s:s, s:i, s:s}", "step", step->step->id, "verb", verb_name(verb), "attempt", attempt, "outcome",
-		outcome_name(outcome));
+	json_t *data = json_make(a->ctx, "{s:s, s:s, s:i, s:s}", "step", step->step->id, "verb", verb_name(verb), "attempt", attempt,
+		"outcome", outcome_name(outcome));
 
 	if (outcome != OUTCOME_DONE) {
 		json_put_str(data, "code", err_info(code)->name);
@@ -106,10 +108,12 @@ static void not_made(struct active *a, const struct decision *decision, const st
 
 	if (decision->verb != VERB_OBSERVE) {
 		step->calling = decision->verb; /* until it is committed */
-		active_outcome(a, step, decision->verb, OUTCOME_FAILED, why->code, why->text, retryable, decision->verb == VERB_CAPTURE ? NULL : extra);
+		active_outcome(a, step, decision->verb, OUTCOME_FAILED, why->code, why->text, retryable,
+			decision->verb == VERB_CAPTURE ? NULL : extra);
 	} else if (engine_outcome(a->run, step, &end, active_wall(a)) == OUTCOME_UNKNOWN) {
 		step->calling = VERB_OBSERVE;
-		active_outcome(a, step, step->status == STEP_UNDOING ? VERB_UNDO : VERB_APPLY, OUTCOME_UNKNOWN, why->code, why->text, false, NULL);
+		active_outcome(a, step, step->status == STEP_UNDOING ? VERB_UNDO : VERB_APPLY, OUTCOME_UNKNOWN, why->code, why->text, false,
+			NULL);
 	}
 }
 
@@ -255,15 +259,16 @@ static void write_outcome(struct active *a, struct run_step *step, enum verb ver
 		json_put(extra, "outputs", memory->outputs ? memory->outputs : json_make(a->ctx, "{}"));
 	if (outcome == OUTCOME_FAILED && !message) {
 		code = step->acted != VERB_NONE ? ERR_DRIVER : ERR_CANCELLED;
-		message = step->acted != VERB_NONE ?
-			mem_printf(a->ctx, "the driver said that it was done, but %s is not where it should be%s", step->subject,
-				what_stands_there(a, observed)) :
-			"it had no effect, and the run is being taken back";
+		message = step->acted != VERB_NONE
+			? mem_printf(a->ctx, "the driver said that it was done, but %s is not where it should be%s", step->subject,
+				  what_stands_there(a, observed))
+			: "it had no effect, and the run is being taken back";
 	}
 	if (outcome == OUTCOME_UNKNOWN) {
 		code = result->result || !result->err.code ? ERR_UNSUPPORTED : result->err.code;
 		message = mem_printf(a->ctx, "nobody can tell whether %s of step '%s' took effect%s%s%s%s", verb_name(verb), step->step->id,
-			message ? ": " : "", message ? message : "", result->result ? "" : "; looking failed: ", result->result ? "" : result->err.text);
+			message ? ": " : "", message ? message : "",
+			result->result ? "" : "; looking failed: ", result->result ? "" : result->err.text);
 	}
 	active_outcome(a, step, verb, outcome, code, message, retryable, extra);
 }
@@ -289,7 +294,10 @@ static void act_or_look_result(struct active *a, const struct flight *flight, st
 {
 	struct run_step *step = flight->step;
 	enum verb verb = step->status == STEP_UNDOING ? VERB_UNDO : VERB_APPLY;
-	struct call_end end = { .verb = flight->verb, .ok = result->result != NULL, .answered = result->answered, .code = result->err.code };
+	struct call_end end = { .verb = flight->verb,
+		.ok = result->result != NULL,
+		.answered = result->answered,
+		.code = result->err.code };
 	struct observed observed = { .healthy = -1, .at_target = -1 };
 	enum verb was = step->calling;
 	enum outcome outcome;

@@ -1,4 +1,5 @@
-/* Health steps: rounds of probes until all pass (or warn) in one round, or the step's time is over. Rounds follow each other quickly at first, because a service that was just started is usually there within
+/* Health steps: rounds of probes until all pass (or warn) in one round, or the step's time is over. Rounds follow each other quickly at
+ * first, because a service that was just started is usually there within
  * milliseconds, and then every 200 ms. Probes have no effect, so a round that was interrupted is simply run again. One thread. */
 #include "runner/inner.h"
 
@@ -7,7 +8,7 @@
 #include "data/json.h"
 
 #define PAUSE_FIRST_MS 20
-#define PAUSE_MAX_MS 200
+#define PAUSE_MAX_MS   200
 
 struct health {
 	const struct probe_config **probes;
@@ -26,7 +27,7 @@ static bool is_listed(json_t *list, const char *name)
 
 	if (json_is_string(list))
 		return name && !strcmp(json_string_value(list), name);
-	json_array_foreach (list, index, value)
+	json_array_foreach(list, index, value)
 		if (name && json_is_string(value) && !strcmp(json_string_value(value), name))
 			return true;
 	return false;
@@ -101,7 +102,8 @@ static void start_probe(struct active *a, struct run_step *step, struct health *
 	int r;
 
 	health->started++;
-	r = call_probe(a->ctx, a->runner->environment, probe, a->run->id, &a->runner->places, active_mono(a), health->until_ms, &work, &why);
+	r = call_probe(a->ctx, a->runner->environment, probe, a->run->id, &a->runner->places, active_mono(a), health->until_ms, &work,
+		&why);
 	if (r == 0)
 		r = active_start(a, &work, &flight, &why);
 	if (r < 0) {
@@ -146,7 +148,8 @@ static void round_over(struct active *a, struct run_step *step, struct health *h
 
 	first = first_failing(health, &failing, &message);
 	if (step->stopping) {
-		active_outcome(a, step, VERB_APPLY, OUTCOME_FAILED, ERR_CANCELLED, "stopped: the run is being taken back", false, round_json(a, health));
+		active_outcome(a, step, VERB_APPLY, OUTCOME_FAILED, ERR_CANCELLED, "stopped: the run is being taken back", false,
+			round_json(a, health));
 	} else if (!first) {
 		active_outcome(a, step, VERB_APPLY, OUTCOME_DONE, ERR_NONE, NULL, false, round_json(a, health));
 	} else if (active_mono(a) + health->pause_ms >= health->until_ms) {

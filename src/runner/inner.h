@@ -8,17 +8,17 @@
 struct flight {
 	uint64_t id;
 	struct run_step *step;
-	enum verb verb;        /* VERB_NONE: a probe of the step */
-	bool looking;          /* CAPTURE: the observation that follows a capture which did not say what it saw */
-	size_t probe;          /* index in the step's health */
-	json_t *target;        /* of the request; NULL: none */
-	bool halted;           /* told to end */
+	enum verb verb; /* VERB_NONE: a probe of the step */
+	bool looking;   /* CAPTURE: the observation that follows a capture which did not say what it saw */
+	size_t probe;   /* index in the step's health */
+	json_t *target; /* of the request; NULL: none */
+	bool halted;    /* told to end */
 };
 
 /* What is remembered of the attempt that a step is at, between its calls. Lost with the process; then the step is settled. */
 struct memory {
-	int64_t begun_ms;      /* monotonic; 0: nothing yet */
-	enum err_code code;    /* why apply or undo failed */
+	int64_t begun_ms;   /* monotonic; 0: nothing yet */
+	enum err_code code; /* why apply or undo failed */
 	const char *message;
 	bool retryable;
 	json_t *outputs, *logs;
@@ -39,12 +39,12 @@ struct active {
 	struct flight flights[2 * ENGINE_PARALLEL_MAX];
 	size_t flight_count;
 	uint64_t last_id;
-	struct memory *memories;  /* one per step */
-	struct entry *outbox;     /* outcomes to be committed together */
+	struct memory *memories; /* one per step */
+	struct entry *outbox;    /* outcomes to be committed together */
 	size_t outbox_count;
 	struct work_result *late; /* results that came while a store that fails was waited for */
 	size_t late_count;
-	int64_t spent_ms[4];      /* in calls, by verb */
+	int64_t spent_ms[4]; /* in calls, by verb */
 };
 
 static inline int64_t active_mono(const struct active *a)
@@ -64,9 +64,11 @@ static inline struct memory *active_memory(struct active *a, const struct run_st
 
 /* journal.c: everything that goes to the journal and comes from it. */
 must_check int active_claim(struct active *a, const char *run_id, struct err *err);
-/* Renews when it is time. ERR_CONFLICT: lost. With `now`, asks the store in any case: the fence before an act that has no intent of its own. */
+/* Renews when it is time. ERR_CONFLICT: lost. With `now`, asks the store in any case: the fence before an act that has no intent of its
+ * own. */
 must_check int active_keep_claim(struct active *a, bool now, struct err *err);
-/* Appends under the claim and folds, with all that others wrote before. Goes through failures of the store; the entries are there exactly once when it returns 0. */
+/* Appends under the claim and folds, with all that others wrote before. Goes through failures of the store; the entries are there exactly
+ * once when it returns 0. */
 must_check int active_commit(struct active *a, struct entry *entries, size_t count, struct err *err);
 /* Folds what others wrote; when `due` only if it is time. */
 must_check int active_poll(struct active *a, bool due, struct err *err);

@@ -1,7 +1,9 @@
 /* The runner and the journal: the claim, appends that survive a failing store, and what others write into the run.
  *
- * An append that failed may have happened. Entries therefore get their ids here, before the first try: reading the journal again tells which case it was, and only entries that are not there are appended again.
- * Entries are always folded in the order of the journal: when the sequence numbers show a gap, somebody wrote in between, and the gap is read first. One thread. */
+ * An append that failed may have happened. Entries therefore get their ids here, before the first try: reading the journal again tells
+ * which case it was, and only entries that are not there are appended again.
+ * Entries are always folded in the order of the journal: when the sequence numbers show a gap, somebody wrote in between, and the gap is
+ * read first. One thread. */
 #include "runner/inner.h"
 
 #include <string.h>
@@ -9,7 +11,7 @@
 #include "base/id.h"
 #include "data/json.h"
 
-#define POLL_MS 500
+#define POLL_MS        500
 #define STORE_RETRY_MS 100
 
 char *runner_claim_name(const void *ctx, const char *environment)
@@ -19,7 +21,11 @@ char *runner_claim_name(const void *ctx, const char *environment)
 
 struct entry active_entry(struct active *a, const char *kind, json_t *data)
 {
-	return (struct entry){ .kind = kind, .environment = a->run->environment, .run = a->run->id, .actor = a->runner->actor, .data = data };
+	return (struct entry){ .kind = kind,
+		.environment = a->run->environment,
+		.run = a->run->id,
+		.actor = a->runner->actor,
+		.data = data };
 }
 
 static bool is_interrupted(const struct active *a)
@@ -72,8 +78,8 @@ static int be_patient(struct active *a, struct err *err)
 		return err_set(err, ERR_CANCELLED, "interrupted");
 	if (now_ms - a->failing_since_ms < a->runner->store_patience_ms)
 		return 0;
-	return err_in(err, "the store has failed for %lld s; `unship resume %s` goes on with the run", (long long)((now_ms - a->failing_since_ms) / 1000),
-		a->run ? a->run->id : "");
+	return err_in(err, "the store has failed for %lld s; `unship resume %s` goes on with the run",
+		(long long)((now_ms - a->failing_since_ms) / 1000), a->run ? a->run->id : "");
 }
 
 static int renew(struct active *a, bool *ret_renewed, struct err *err)
@@ -332,7 +338,8 @@ static int read_run(struct active *a, const char *run_id, struct err *err)
 		return err_in(err, "run %s", run_id);
 	a->seen_seq = entries[count - 1].seq;
 	if (strcmp(a->run->environment, a->runner->environment->name) != 0)
-		return err_set(err, ERR_INVALID, "run %s is of environment '%s', not of '%s'", run_id, a->run->environment, a->runner->environment->name);
+		return err_set(err, ERR_INVALID, "run %s is of environment '%s', not of '%s'", run_id, a->run->environment,
+			a->runner->environment->name);
 	return 0;
 }
 

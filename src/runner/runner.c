@@ -1,7 +1,9 @@
-/* The loop of a run: keep the claim, look for what others wrote, ask the engine, carry out, wait. What goes to the journal is in journal.c, what goes to workers in calls.c, health steps are
+/* The loop of a run: keep the claim, look for what others wrote, ask the engine, carry out, wait. What goes to the journal is in
+ * journal.c, what goes to workers in calls.c, health steps are
  * in health.c; docs/engine.md tells how a run lives and recovers.
  *
- * Whatever fails on the way, the answer is the same: stop the calls in flight, say why, and leave the run as the journal has it; whoever takes it up next settles what was begun. One thread per run. */
+ * Whatever fails on the way, the answer is the same: stop the calls in flight, say why, and leave the run as the journal has it; whoever
+ * takes it up next settles what was begun. One thread per run. */
 #include "runner/inner.h"
 
 #include <string.h>
@@ -10,11 +12,11 @@
 #include "base/id.h"
 #include "data/json.h"
 
-#define LEASE_DEFAULT_MS 15000
+#define LEASE_DEFAULT_MS    15000
 #define PATIENCE_DEFAULT_MS 30000
-#define DRAIN_MS 10000
-#define HALTED_PAUSE_MS 100
-#define LOOK_MS 500
+#define DRAIN_MS            10000
+#define HALTED_PAUSE_MS     100
+#define LOOK_MS             500
 
 static bool is_interrupted(const struct active *a)
 {
@@ -33,7 +35,8 @@ static int commit_one(struct active *a, const char *kind, json_t *data, struct e
 /* Apply, undo and probe have an intent; those of one round of decisions are committed together. */
 static bool needs_intent(const struct decision *decision)
 {
-	return (decision->kind == DECIDE_PROBE || (decision->kind == DECIDE_CALL && (decision->verb == VERB_APPLY || decision->verb == VERB_UNDO))) &&
+	return (decision->kind == DECIDE_PROBE ||
+		       (decision->kind == DECIDE_CALL && (decision->verb == VERB_APPLY || decision->verb == VERB_UNDO))) &&
 		!decision->again;
 }
 
@@ -49,8 +52,8 @@ static int commit_intents(struct active *a, const struct decision *decisions, si
 		if (!needs_intent(d))
 			continue;
 		entries[intents++] = active_entry(a, ENTRY_STEP_BEGUN,
-			json_make(a->ctx, "{s:s, s:s, s:i, s:s}", "step", d->step->step->id, "verb", verb_name(d->verb), "attempt", d->attempt, "key",
-				call_key(a->ctx, a->run, d->step, d->verb, d->attempt)));
+			json_make(a->ctx, "{s:s, s:s, s:i, s:s}", "step", d->step->step->id, "verb", verb_name(d->verb), "attempt",
+				d->attempt, "key", call_key(a->ctx, a->run, d->step, d->verb, d->attempt)));
 	}
 	if (!intents)
 		return 0;
@@ -75,9 +78,9 @@ static int end_run(struct active *a, enum run_status status, enum err_code code,
 	json_t *data;
 	int r;
 
-	data = json_make(a->ctx, "{s:s, s:b, s:{s:I, s:I, s:I, s:I}}", "status", run_status_name(status), "changed", run->changed, "phases", "capture",
-		(json_int_t)a->spent_ms[VERB_CAPTURE], "apply", (json_int_t)a->spent_ms[VERB_APPLY], "verify", (json_int_t)a->spent_ms[VERB_OBSERVE],
-		"undo", (json_int_t)a->spent_ms[VERB_UNDO]);
+	data = json_make(a->ctx, "{s:s, s:b, s:{s:I, s:I, s:I, s:I}}", "status", run_status_name(status), "changed", run->changed, "phases",
+		"capture", (json_int_t)a->spent_ms[VERB_CAPTURE], "apply", (json_int_t)a->spent_ms[VERB_APPLY], "verify",
+		(json_int_t)a->spent_ms[VERB_OBSERVE], "undo", (json_int_t)a->spent_ms[VERB_UNDO]);
 	if (status != RUN_COMPLETED) {
 		json_put_str(data, "code", err_info(code)->name);
 		json_put_str(data, "step", run->failed_step);
@@ -131,8 +134,9 @@ static int notify(struct active *a, const struct decision *decision, struct err 
 
 	if (call_parameters(a->ctx, a->run, step, &parameters, &why) < 0) {
 		entries[count++] = active_entry(a, ENTRY_STEP_ENDED,
-			json_make(a->ctx, "{s:s, s:s, s:i, s:s, s:s, s:s, s:b}", "step", step->step->id, "verb", "apply", "attempt", decision->attempt,
-				"outcome", "failed", "code", err_info(why.code)->name, "message", why.text, "retryable", 0));
+			json_make(a->ctx, "{s:s, s:s, s:i, s:s, s:s, s:s, s:b}", "step", step->step->id, "verb", "apply", "attempt",
+				decision->attempt, "outcome", "failed", "code", err_info(why.code)->name, "message", why.text, "retryable",
+				0));
 		return active_commit(a, entries, count, err);
 	}
 	queued = json_make(a->ctx, "{s:s, s:s}", "notification", id_new(a->ctx, "ntf"), "event", "step");
@@ -142,8 +146,8 @@ static int notify(struct active *a, const struct decision *decision, struct err 
 	json_put(queued, "details", json_object_get(parameters, "details"));
 	entries[count++] = active_entry(a, ENTRY_NOTIFICATION_QUEUED, queued);
 	entries[count++] = active_entry(a, ENTRY_STEP_ENDED,
-		json_make(a->ctx, "{s:s, s:s, s:i, s:s, s:{}}", "step", step->step->id, "verb", "apply", "attempt", decision->attempt, "outcome", "done",
-			"outputs"));
+		json_make(a->ctx, "{s:s, s:s, s:i, s:s, s:{}}", "step", step->step->id, "verb", "apply", "attempt", decision->attempt,
+			"outcome", "done", "outputs"));
 	return active_commit(a, entries, count, err);
 }
 
@@ -204,13 +208,16 @@ static int carry_out(struct active *a, const struct decision *decision, struct e
 	return 0;
 }
 
-/* Decisions that write something else than an intent; after one of them the engine is asked again, because what others wrote in the meantime may have changed its mind. */
+/* Decisions that write something else than an intent; after one of them the engine is asked again, because what others wrote in the
+ * meantime may have changed its mind. */
 static bool is_final(const struct decision *decision)
 {
-	return decision->kind == DECIDE_SEAL || decision->kind == DECIDE_NOTIFY || decision->kind == DECIDE_ASK || decision->kind == DECIDE_END;
+	return decision->kind == DECIDE_SEAL || decision->kind == DECIDE_NOTIFY || decision->kind == DECIDE_ASK ||
+		decision->kind == DECIDE_END;
 }
 
-/* Calls first: their intents stand already, and nothing may come between. *ret_wait_ms: monotonic time until which nothing is to be decided; 0: ask again at once. */
+/* Calls first: their intents stand already, and nothing may come between. *ret_wait_ms: monotonic time until which nothing is to be
+ * decided; 0: ask again at once. */
 static int decide(struct active *a, int64_t *ret_wait_ms, struct err *err)
 {
 	struct decision decisions[ENGINE_DECISIONS_MAX];
@@ -384,8 +391,9 @@ static int carry_run_out(struct active *a, const char *run_id, struct err *err)
 	FAILPOINT("runner.claimed");
 	a->memories = mem_array(a->ctx, struct memory, a->run->plan->step_count);
 	if (!is_at_rest(a)) {
-		r = commit_one(a, ENTRY_RUN_STARTED, json_make(a->ctx, "{s:s, s:b}", "holder", a->claim.holder ? a->claim.holder : "", "resumed",
-			a->run->starts > 0), err);
+		r = commit_one(a, ENTRY_RUN_STARTED,
+			json_make(a->ctx, "{s:s, s:b}", "holder", a->claim.holder ? a->claim.holder : "", "resumed", a->run->starts > 0),
+			err);
 		if (r == 0)
 			FAILPOINT("run.started_committed");
 		if (r == 0)

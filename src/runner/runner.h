@@ -19,15 +19,17 @@ struct runner {
 	struct executor *executor;
 	const struct environment *environment;
 	struct call_places places;
-	const char *actor;             /* who runs it */
-	int64_t lease_ms;              /* default 15 s */
-	int64_t store_patience_ms;     /* default 30 s */
+	const char *actor;         /* who runs it */
+	int64_t lease_ms;          /* default 15 s */
+	int64_t store_patience_ms; /* default 30 s */
 	/* Writes the snapshot's manifest and makes it durable; fills details for snapshot.taken ({files, bytes, manifest}). */
 	int (*seal)(void *user, const struct run *run, json_t *details, struct err *err);
 	/* Entries that belong to the end of the run (what it means for deployments, who is told): appended in the same transaction as run.ended, after it. `ended` is that entry. *ret in ctx. May be NULL. */
-	int (*accompany)(void *user, const void *ctx, const struct run *run, const struct entry *ended, struct entry **ret, size_t *ret_count, struct err *err);
+	int (*accompany)(void *user, const void *ctx, const struct run *run, const struct entry *ended, struct entry **ret,
+		size_t *ret_count, struct err *err);
 	/* Told after every change of the run, with the entry that made it (NULL for progress), for live display; may be NULL. */
-	void (*watch)(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share, const char *message);
+	void (*watch)(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share,
+		const char *message);
 	/* True: stop as soon as possible, leave the run for resume (Ctrl-C); may be NULL. Returns ERR_CANCELLED. */
 	bool (*interrupted)(void *user);
 	void *user;

@@ -20,7 +20,7 @@
 #include "base/proc.h"
 #include "base/text.h"
 
-#define HOST_MAX 256
+#define HOST_MAX     256
 #define LEASE_MAX_MS 86400000LL
 
 static void read_small(const char *path, char *ret, size_t size)
@@ -53,7 +53,8 @@ char *claim_holder(const void *ctx)
 	for (char *p = space; *p; p++)
 		if (!isdigit((unsigned char)*p))
 			*p = '0';
-	return mem_printf(ctx, "%s/%s.%s/%ld/%llu/%u", host, boot, space, (long)getpid(), (unsigned long long)proc_start_time(getpid()), number);
+	return mem_printf(ctx, "%s/%s.%s/%ld/%llu/%u", host, boot, space, (long)getpid(), (unsigned long long)proc_start_time(getpid()),
+		number);
 }
 
 /* Parts of a holder's name; NULL when it is not of that form. */
@@ -126,12 +127,14 @@ int claim_check(struct handle *handle, const struct claim *claim, struct err *er
 		return r;
 	if (claim->token > 0 && held.known && held.holder && held.token == claim->token)
 		return 0;
-	return err_set(err, ERR_CONFLICT, "the claim on %s was lost%s%s", claim->name, held.holder && held.token != claim->token ? " to " : "",
+	return err_set(err, ERR_CONFLICT, "the claim on %s was lost%s%s", claim->name,
+		held.holder && held.token != claim->token ? " to " : "",
 		held.holder && held.token != claim->token ? holder_words(ctx, held.holder) : "");
 }
 
 /* 0 when it is free. */
-static int refuse_held(struct handle *handle, const void *ctx, const char *name, struct held *held, int64_t now_ms, int64_t *clamp_ms, struct err *err)
+static int refuse_held(struct handle *handle, const void *ctx, const char *name, struct held *held, int64_t now_ms, int64_t *clamp_ms,
+	struct err *err)
 {
 	int64_t left_ms = held->expires_ms - now_ms;
 
@@ -142,7 +145,8 @@ static int refuse_held(struct handle *handle, const void *ctx, const char *name,
 		left_ms = held->lease_ms;
 		*clamp_ms = now_ms + left_ms;
 	}
-	return err_set(err, ERR_CONFLICT, "%s is held by %s for another %lld s", name, holder_words(ctx, held->holder), (long long)(left_ms + 999) / 1000);
+	return err_set(err, ERR_CONFLICT, "%s is held by %s for another %lld s", name, holder_words(ctx, held->holder),
+		(long long)(left_ms + 999) / 1000);
 }
 
 static int take_claim(struct handle *handle, const void *ctx, const char *name, int64_t lease_ms, struct held *held, struct err *err)
@@ -154,7 +158,8 @@ static int take_claim(struct handle *handle, const void *ctx, const char *name, 
 
 	r = refuse_held(handle, ctx, name, held, now_ms, &clamp_ms, err);
 	if (r < 0) {
-		if (clamp_ms && sql_do(sql, &unclamped, "UPDATE claims SET expires_ms = $2 WHERE name = $1", SQL_T(name), SQL_I(clamp_ms)) == 0)
+		if (clamp_ms &&
+			sql_do(sql, &unclamped, "UPDATE claims SET expires_ms = $2 WHERE name = $1", SQL_T(name), SQL_I(clamp_ms)) == 0)
 			(void)!sql->ops->commit(sql, &unclamped);
 		return r;
 	}
@@ -229,7 +234,8 @@ int journal_release(struct journal *journal, struct claim *claim, struct err *er
 		return 0;
 	r = sql->ops->begin(sql, err);
 	if (r == 0)
-		r = sql_do(sql, err, "UPDATE claims SET holder = NULL, expires_ms = 0 WHERE name = $1 AND token = $2", SQL_T(claim->name), SQL_I(claim->token));
+		r = sql_do(sql, err, "UPDATE claims SET holder = NULL, expires_ms = 0 WHERE name = $1 AND token = $2", SQL_T(claim->name),
+			SQL_I(claim->token));
 	if (r == 0)
 		r = sql->ops->commit(sql, err);
 	if (r < 0) {

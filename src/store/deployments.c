@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 
-#define DEPLOYMENT_COLUMNS                                                                                                    \
+#define DEPLOYMENT_COLUMNS \
 	"id, environment, version, git_sha, seq, wall_ms, recorded_by, components, migration, config_version, health, passing, failing, health_ms, " \
 	"rollback_target, status, quarantine, rollback_of"
 
@@ -172,15 +172,17 @@ int fold_deployment_recorded(struct handle *handle, const void *ctx, const struc
 	if (new.components)
 		components = json_dumps(new.components, JSON_COMPACT);
 	r = sql_do(handle->store.sql, err,
-		"INSERT INTO deployments (" DEPLOYMENT_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, NULL, $17)",
+		"INSERT INTO deployments (" DEPLOYMENT_COLUMNS
+		") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, NULL, $17)",
 		SQL_T(new.id), SQL_T(new.environment), SQL_T(new.version), SQL_T(new.git_sha), SQL_I(new.seq), SQL_I(new.wall_ms),
 		SQL_T(new.recorded_by ? new.recorded_by : entry->actor), SQL_T(components ? components : "{}"), SQL_T(new.migration),
-		SQL_T(new.config_version), SQL_T(health_name(new.health)), SQL_I(new.health == HEALTH_PASSING), SQL_I(new.health == HEALTH_FAILING),
-		SQL_I(new.health == HEALTH_UNKNOWN ? 0 : new.wall_ms), SQL_I(new.rollback_target), SQL_T(deployment_status_name(new.status)),
-		SQL_T(new.rollback_of));
+		SQL_T(new.config_version), SQL_T(health_name(new.health)), SQL_I(new.health == HEALTH_PASSING),
+		SQL_I(new.health == HEALTH_FAILING), SQL_I(new.health == HEALTH_UNKNOWN ? 0 : new.wall_ms), SQL_I(new.rollback_target),
+		SQL_T(deployment_status_name(new.status)), SQL_T(new.rollback_of));
 	free(components);
 	if (r == 0)
-		r = sql_do(handle->store.sql, err, "INSERT INTO environments (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", SQL_T(new.environment));
+		r = sql_do(handle->store.sql, err, "INSERT INTO environments (name) VALUES ($1) ON CONFLICT (name) DO NOTHING",
+			SQL_T(new.environment));
 	if (r == 0 && new.status == DEPLOYMENT_SUCCEEDED)
 		r = make_present(handle, &new, json_flag(object, "imported", false), err);
 	return r;
@@ -207,8 +209,9 @@ int fold_deployment_health(struct handle *handle, unused_arg const void *ctx, co
 		r = health_parse(text, &health, err);
 	if (r == 0)
 		r = sql_do(handle->store.sql, err,
-			"UPDATE deployments SET health = $2, passing = passing + $3, failing = failing + $4, health_ms = $5 WHERE id = $1", SQL_T(id),
-			SQL_T(health_name(health)), SQL_I(health == HEALTH_PASSING), SQL_I(health == HEALTH_FAILING), SQL_I(entry->wall_ms));
+			"UPDATE deployments SET health = $2, passing = passing + $3, failing = failing + $4, health_ms = $5 WHERE id = $1",
+			SQL_T(id), SQL_T(health_name(health)), SQL_I(health == HEALTH_PASSING), SQL_I(health == HEALTH_FAILING),
+			SQL_I(entry->wall_ms));
 	return r < 0 ? r : must_have_changed(handle, entry, id, err);
 }
 
@@ -270,16 +273,18 @@ int store_deployment(struct store *store, const void *ctx, const char *id, struc
 	const char *whole;
 	int r;
 
-	r = resolve_id(store, ctx, "SELECT id FROM deployments WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 4", "deployment", "dep", id, &whole, err);
+	r = resolve_id(store, ctx, "SELECT id FROM deployments WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 4", "deployment", "dep", id,
+		&whole, err);
 	if (r == 0)
-		r = sql_each(store->sql, err, single_row, &single, "SELECT " DEPLOYMENT_COLUMNS " FROM deployments WHERE id = $1", SQL_T(whole));
+		r = sql_each(store->sql, err, single_row, &single, "SELECT " DEPLOYMENT_COLUMNS " FROM deployments WHERE id = $1",
+			SQL_T(whole));
 	if (r < 0)
 		return r;
 	return single.found ? 0 : err_set(err, ERR_NOT_FOUND, "there is no deployment '%s'", id);
 }
 
-int store_deployments(struct store *store, const void *ctx, const char *environment, size_t limit, struct deployment ***ret, size_t *ret_count,
-	struct err *err)
+int store_deployments(struct store *store, const void *ctx, const char *environment, size_t limit, struct deployment ***ret,
+	size_t *ret_count, struct err *err)
 {
 	struct gather rows = { .ctx = ctx, .size = sizeof(struct deployment), .read = read_deployment };
 	struct deployment **list;
@@ -298,7 +303,8 @@ int store_deployments(struct store *store, const void *ctx, const char *environm
 	return 0;
 }
 
-int store_last_stable(struct store *store, const void *ctx, const char *environment, const char *except, struct deployment *ret, struct err *err)
+int store_last_stable(struct store *store, const void *ctx, const char *environment, const char *except, struct deployment *ret,
+	struct err *err)
 {
 	struct single single = { .ctx = ctx, .ret = ret, .read = read_deployment };
 	int r;
@@ -306,7 +312,9 @@ int store_last_stable(struct store *store, const void *ctx, const char *environm
 	r = sql_each(store->sql, err, single_row, &single, last_stable_statement, SQL_T(environment), SQL_T(except ? except : ""));
 	if (r < 0)
 		return r;
-	return single.found ? 0 : err_set(err, ERR_NOT_FOUND, "environment '%s' has no other deployment that succeeded with passing evidence", environment);
+	return single.found
+		? 0
+		: err_set(err, ERR_NOT_FOUND, "environment '%s' has no other deployment that succeeded with passing evidence", environment);
 }
 
 int store_present(struct store *store, const void *ctx, const char *environment, struct deployment *ret, struct err *err)

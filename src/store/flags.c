@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 
-#define FLAG_COLUMNS "flag_key, flag_group, state, changed_ms, changed_by, reason"
+#define FLAG_COLUMNS   "flag_key, flag_group, state, changed_ms, changed_by, reason"
 #define CHANGE_COLUMNS "id, feature_name, previous_state, new_state, reason, rolled_back_by, rolled_back_at, restored_at"
 
 static int read_flag(const void *ctx, const struct sql_value *columns, void *ret, unused_arg struct err *err)
@@ -36,7 +36,8 @@ static int read_change(const void *ctx, const struct sql_value *columns, void *r
 	return 0;
 }
 
-static int find_flag(struct store *store, const void *ctx, const char *environment, const char *key, struct flag_row *ret, bool *found, struct err *err)
+static int find_flag(struct store *store, const void *ctx, const char *environment, const char *key, struct flag_row *ret, bool *found,
+	struct err *err)
 {
 	struct single single = { .ctx = ctx, .ret = ret, .read = read_flag };
 	int r;
@@ -49,10 +50,12 @@ static int find_flag(struct store *store, const void *ctx, const char *environme
 	return 0;
 }
 
-static int write_flag(struct handle *handle, const struct entry *entry, const char *key, const char *group, const char *state, struct err *err)
+static int write_flag(struct handle *handle, const struct entry *entry, const char *key, const char *group, const char *state,
+	struct err *err)
 {
 	return sql_do(handle->store.sql, err,
-		"INSERT INTO flags (environment, " FLAG_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (environment, flag_key) DO UPDATE SET"
+		"INSERT INTO flags (environment, " FLAG_COLUMNS
+		") VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (environment, flag_key) DO UPDATE SET"
 		" flag_group = $3, state = $4, changed_ms = $5, changed_by = $6, reason = $7",
 		SQL_T(entry->environment), SQL_T(key), SQL_T(group), SQL_T(state), SQL_I(entry->wall_ms), SQL_T(entry->actor),
 		SQL_T(json_str(entry->data, "reason", NULL)));
@@ -88,8 +91,8 @@ int fold_flag_set(struct handle *handle, const void *ctx, const struct entry *en
 	return sql_do(handle->store.sql, err,
 		"INSERT INTO feature_rollbacks (id, environment, feature_name, rolled_back_at, previous_state, new_state, reason, rolled_back_by, seq)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-		SQL_T(entry->id), SQL_T(entry->environment), SQL_T(key), SQL_I(entry->wall_ms), SQL_T(found ? before.state : ""), SQL_T(state),
-		SQL_T(json_str(entry->data, "reason", NULL)), SQL_T(entry->actor ? entry->actor : ""), SQL_I(entry->seq));
+		SQL_T(entry->id), SQL_T(entry->environment), SQL_T(key), SQL_I(entry->wall_ms), SQL_T(found ? before.state : ""),
+		SQL_T(state), SQL_T(json_str(entry->data, "reason", NULL)), SQL_T(entry->actor ? entry->actor : ""), SQL_I(entry->seq));
 }
 
 int fold_flag_restored(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err)
@@ -103,7 +106,8 @@ int fold_flag_restored(struct handle *handle, const void *ctx, const struct entr
 	if (r == 0)
 		r = entry_need(entry, "change", &change, err);
 	if (r == 0)
-		r = sql_do(handle->store.sql, err, "UPDATE feature_rollbacks SET restored_at = $2 WHERE id = $1", SQL_T(change), SQL_I(entry->wall_ms));
+		r = sql_do(handle->store.sql, err, "UPDATE feature_rollbacks SET restored_at = $2 WHERE id = $1", SQL_T(change),
+			SQL_I(entry->wall_ms));
 	if (r == 0 && handle->store.sql->ops->changes(handle->store.sql) == 0)
 		return err_set(err, ERR_INVALID, "%s: there is no change '%s'", entry->kind, change);
 	return r < 0 ? r : write_flag(handle, entry, key, before.group, state, err);
@@ -117,10 +121,11 @@ int store_flags(struct store *store, const void *ctx, const char *environment, c
 
 	if (group)
 		r = sql_each(store->sql, err, gather_row, &rows,
-			"SELECT " FLAG_COLUMNS " FROM flags WHERE environment = $1 AND flag_group = $2 ORDER BY flag_key", SQL_T(environment), SQL_T(group));
+			"SELECT " FLAG_COLUMNS " FROM flags WHERE environment = $1 AND flag_group = $2 ORDER BY flag_key",
+			SQL_T(environment), SQL_T(group));
 	else
-		r = sql_each(store->sql, err, gather_row, &rows, "SELECT " FLAG_COLUMNS " FROM flags WHERE environment = $1 ORDER BY flag_key",
-			SQL_T(environment));
+		r = sql_each(store->sql, err, gather_row, &rows,
+			"SELECT " FLAG_COLUMNS " FROM flags WHERE environment = $1 ORDER BY flag_key", SQL_T(environment));
 	if (r < 0)
 		return r;
 	*ret = (struct flag_row *)(void *)rows.rows;
@@ -208,12 +213,13 @@ int store_flag_set(struct store *store, const char *environment, const char *key
 	if (r == 0 && changed)
 		r = store_flag(store, ctx, environment, key, &after, err);
 	if (r == 0 && changed && strcmp(after.state, state) != 0)
-		return err_set(err, ERR_CHANGED, "flag '%s' was set to %s, but reads %s: somebody else has changed it since", key, state, after.state);
+		return err_set(err, ERR_CHANGED, "flag '%s' was set to %s, but reads %s: somebody else has changed it since", key, state,
+			after.state);
 	return r;
 }
 
-int store_flags_disable_group(struct store *store, const char *environment, const char *group, const char *actor, const char *reason, size_t *ret_count,
-	struct err *err)
+int store_flags_disable_group(struct store *store, const char *environment, const char *group, const char *actor, const char *reason,
+	size_t *ret_count, struct err *err)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
 	struct flag_row *flags;
@@ -245,8 +251,8 @@ int store_flags_disable_group(struct store *store, const char *environment, cons
 	return r;
 }
 
-int store_flag_history(struct store *store, const void *ctx, const char *environment, size_t limit, struct flag_change **ret, size_t *ret_count,
-	struct err *err)
+int store_flag_history(struct store *store, const void *ctx, const char *environment, size_t limit, struct flag_change **ret,
+	size_t *ret_count, struct err *err)
 {
 	struct gather rows = { .ctx = ctx, .size = sizeof(struct flag_change), .read = read_change };
 	int r;
@@ -270,10 +276,12 @@ static int restore_locked(struct store *store, const void *ctx, struct entry *en
 	bool found;
 	int r;
 
-	r = resolve_id(store, ctx, "SELECT id FROM feature_rollbacks WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 4", "flag change", "ent", given, &id, err);
+	r = resolve_id(store, ctx, "SELECT id FROM feature_rollbacks WHERE id >= $1 AND id < $2 ORDER BY id LIMIT 4", "flag change", "ent",
+		given, &id, err);
 	if (r == 0)
-		r = sql_each(store->sql, err, single_row, &single, "SELECT " CHANGE_COLUMNS " FROM feature_rollbacks WHERE id = $1 AND environment = $2",
-			SQL_T(id), SQL_T(entry->environment));
+		r = sql_each(store->sql, err, single_row, &single,
+			"SELECT " CHANGE_COLUMNS " FROM feature_rollbacks WHERE id = $1 AND environment = $2", SQL_T(id),
+			SQL_T(entry->environment));
 	if (r < 0)
 		return r;
 	if (!single.found)

@@ -8,7 +8,7 @@
 #include "store/store.h"
 
 struct handle {
-	struct store store; /* first */
+	struct store store;    /* first */
 	char *holder;          /* this handle as a holder of claims */
 	bool registry_changed; /* by the transaction that is open */
 	bool registry_warned;  /* a registry file that cannot be written is told of once per handle */
@@ -21,9 +21,11 @@ static inline struct handle *handle_of(struct store *store)
 
 /* Statements: sql_do(sql, err, "UPDATE ... $1", SQL_T(x)); sql_each also gets the rows. At least one value. */
 #define sql_do(sql, err, statement, ...) \
-	(sql)->ops->run(sql, statement, (const struct sql_value[]){ __VA_ARGS__ }, ARRAY_SIZE(((struct sql_value[]){ __VA_ARGS__ })), NULL, NULL, err)
+	(sql)->ops->run(sql, statement, (const struct sql_value[]){ __VA_ARGS__ }, ARRAY_SIZE(((struct sql_value[]){ __VA_ARGS__ })), \
+		NULL, NULL, err)
 #define sql_each(sql, err, row, user, statement, ...) \
-	(sql)->ops->run(sql, statement, (const struct sql_value[]){ __VA_ARGS__ }, ARRAY_SIZE(((struct sql_value[]){ __VA_ARGS__ })), row, user, err)
+	(sql)->ops->run(sql, statement, (const struct sql_value[]){ __VA_ARGS__ }, ARRAY_SIZE(((struct sql_value[]){ __VA_ARGS__ })), row, \
+		user, err)
 
 /* Rows gathered into one array of `size` bytes each, grown in ctx; `read` fills one. */
 struct gather {
@@ -45,8 +47,8 @@ int single_row(void *user, const struct sql_value *columns, size_t count, struct
 must_check int column_json(const void *ctx, const struct sql_value *column, json_t **ret, struct err *err);
 
 /* An id from its beginning, with or without `prefix` ("dep"). `statement` selects ids with $1 <= id < $2, at most 4, ordered. */
-must_check int resolve_id(struct store *store, const void *ctx, const char *statement, const char *what, const char *prefix, const char *given,
-	const char **ret, struct err *err);
+must_check int resolve_id(struct store *store, const void *ctx, const char *statement, const char *what, const char *prefix,
+	const char *given, const char **ret, struct err *err);
 
 /* schema.c: creates or migrates; ERR_NEWER. */
 must_check int schema_migrate(struct sql *sql, struct err *err);
@@ -54,7 +56,8 @@ int schema_newest(void);
 
 /* journal.c: one transaction around several appends and the reads that they depend on. After a failure: store_undo, always. */
 must_check int store_begin(struct store *store, struct err *err);
-must_check int store_add(struct store *store, const void *ctx, const struct claim *fence, struct entry *entries, size_t count, struct err *err);
+must_check int store_add(struct store *store, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
+	struct err *err);
 must_check int store_commit(struct store *store, struct err *err);
 void store_undo(struct store *store);
 extern const struct journal_ops store_journal_ops;

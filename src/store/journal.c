@@ -11,8 +11,8 @@
 #include "base/text.h"
 #include "data/doc.h"
 
-#define BATCH 256
-#define TEXT_MAX 1024 /* of kind, environment, run, actor */
+#define BATCH         256
+#define TEXT_MAX      1024 /* of kind, environment, run, actor */
 #define ENTRY_COLUMNS "seq, id, wall_ms, kind, environment, run, actor, data, previous, hash"
 
 struct head {
@@ -67,11 +67,11 @@ static bool data_fits(const json_t *value, unsigned depth, size_t *nodes)
 		return strlen(json_string_value(value)) == json_string_length(value);
 	if (json_is_object(value)) {
 		/* The macro takes no const object; nothing is changed. */
-		json_object_foreach ((json_t *)value, key, member)
+		json_object_foreach((json_t *)value, key, member)
 			if (strlen(key) > DOC_KEY_MAX || !data_fits(member, depth + 1, nodes))
 				return false;
 	}
-	json_array_foreach (value, index, member)
+	json_array_foreach(value, index, member)
 		if (!data_fits(member, depth + 1, nodes))
 			return false;
 	return true;
@@ -116,10 +116,9 @@ static int write_entry(struct store *store, const struct entry *entry, struct er
 	if (strlen(text) > DOC_SIZE_MAX)
 		r = err_set(err, ERR_INVALID, "%s: data of %zu bytes; at most %u are kept", entry->kind, strlen(text), DOC_SIZE_MAX);
 	else
-		r = sql_do(store->sql, err,
-			"INSERT INTO entries (" ENTRY_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", SQL_I(entry->seq), SQL_T(entry->id),
-			SQL_I(entry->wall_ms), SQL_T(entry->kind), SQL_T(entry->environment), SQL_T(entry->run), SQL_T(entry->actor), SQL_T(text),
-			SQL_T(entry->previous), SQL_T(entry->hash));
+		r = sql_do(store->sql, err, "INSERT INTO entries (" ENTRY_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+			SQL_I(entry->seq), SQL_T(entry->id), SQL_I(entry->wall_ms), SQL_T(entry->kind), SQL_T(entry->environment),
+			SQL_T(entry->run), SQL_T(entry->actor), SQL_T(text), SQL_T(entry->previous), SQL_T(entry->hash));
 	free(text);
 	return r;
 }
@@ -196,7 +195,8 @@ void store_undo(struct store *store)
 	store->sql->ops->rollback(store->sql);
 }
 
-static int journal_append(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count, struct err *err)
+static int journal_append(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
+	struct err *err)
 {
 	struct store *store = (struct store *)journal;
 	int r;
@@ -320,8 +320,8 @@ static int verify_entry(void *user, const void *ctx, const struct entry *entry, 
 	if (entry->seq > verification->expected.seq)
 		return 1; /* written since */
 	if (entry->seq != next)
-		return err_set(err, ERR_CORRUPT, "entry %lld is missing: entry %lld follows on %lld", (long long)next, (long long)entry->seq,
-			(long long)next - 1);
+		return err_set(err, ERR_CORRUPT, "entry %lld is missing: entry %lld follows on %lld", (long long)next,
+			(long long)entry->seq, (long long)next - 1);
 	entry_seal(ctx, &sealed);
 	if (strcmp(sealed.hash, entry->hash) != 0)
 		return err_set(err, ERR_CORRUPT, "entry %lld was altered: its hash does not fit its content", (long long)entry->seq);
@@ -354,12 +354,12 @@ int store_verify(struct store *store, int64_t *ret_count, char ret_head[65], str
 	if (r < 0)
 		return r;
 	if (verification.reached.seq < verification.expected.seq)
-		return err_set(err, ERR_CORRUPT, "entry %lld is missing: the journal ends before its head, %lld", (long long)verification.reached.seq + 1,
-			(long long)verification.expected.seq);
+		return err_set(err, ERR_CORRUPT, "entry %lld is missing: the journal ends before its head, %lld",
+			(long long)verification.reached.seq + 1, (long long)verification.expected.seq);
 	if (strcmp(verification.reached.hash, verification.expected.hash) != 0)
 		return err_set(err, ERR_CORRUPT, "entry %lld is not the one that the head names", (long long)verification.reached.seq);
-	r = store->sql->ops->run(store->sql, "SELECT (SELECT MAX(seq) FROM entries), (SELECT seq FROM head WHERE id = 1)", NULL, 0, read_two, newest,
-		err);
+	r = store->sql->ops->run(store->sql, "SELECT (SELECT MAX(seq) FROM entries), (SELECT seq FROM head WHERE id = 1)", NULL, 0,
+		read_two, newest, err);
 	if (r < 0)
 		return r;
 	if (newest[0] != newest[1])
@@ -392,8 +392,9 @@ int store_rebuild(struct store *store, struct err *err)
 	if (r == 0)
 		r = each_entry(store, refold, handle, err);
 	if (r == 0 && handle->registry_changed)
-		r = store->sql->ops->run(store->sql, "UPDATE registry_file SET changed_seq = (SELECT seq FROM head WHERE id = 1), written_seq = 0 WHERE id = 1",
-			NULL, 0, NULL, NULL, err);
+		r = store->sql->ops->run(store->sql,
+			"UPDATE registry_file SET changed_seq = (SELECT seq FROM head WHERE id = 1), written_seq = 0 WHERE id = 1", NULL, 0,
+			NULL, NULL, err);
 	if (r == 0)
 		r = store_commit(store, err);
 	if (r < 0)

@@ -3,7 +3,7 @@
 #include "store/internal.h"
 
 #define BACKOFF_FIRST_MS 1000
-#define BACKOFF_MOST_MS 300000
+#define BACKOFF_MOST_MS  300000
 
 int fold_notification_queued(struct handle *handle, unused_arg const void *ctx, const struct entry *entry, struct err *err)
 {
@@ -20,7 +20,7 @@ int fold_notification_queued(struct handle *handle, unused_arg const void *ctx, 
 		r = entry_need(entry, "channel", &channel, err);
 	if (r == 0 && !json_is_array(recipients))
 		return err_set(err, ERR_INVALID, "%s: data.recipients is no list", entry->kind);
-	json_array_foreach (recipients, index, recipient)
+	json_array_foreach(recipients, index, recipient)
 		if (r == 0 && !json_is_string(recipient))
 			return err_set(err, ERR_INVALID, "%s: data.recipients[%zu] is no text", entry->kind, index);
 	if (r < 0)
@@ -31,8 +31,9 @@ int fold_notification_queued(struct handle *handle, unused_arg const void *ctx, 
 	r = sql_do(handle->store.sql, err,
 		"INSERT INTO notifications (id, run, environment, event, channel, message, recipients, details, pending, waiting, attempts, queued_ms,"
 		" not_before_ms, seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7, $9, 0, $10, 0, $11) ON CONFLICT (id) DO NOTHING",
-		SQL_T(id), SQL_T(entry->run), SQL_T(entry->environment), SQL_T(event), SQL_T(channel), SQL_T(json_str(entry->data, "message", "")),
-		SQL_T(list), SQL_T(more), SQL_I((int64_t)json_array_size(recipients)), SQL_I(entry->wall_ms), SQL_I(entry->seq));
+		SQL_T(id), SQL_T(entry->run), SQL_T(entry->environment), SQL_T(event), SQL_T(channel),
+		SQL_T(json_str(entry->data, "message", "")), SQL_T(list), SQL_T(more), SQL_I((int64_t)json_array_size(recipients)),
+		SQL_I(entry->wall_ms), SQL_I(entry->seq));
 	free(list);
 	free(more);
 	return r;
@@ -49,7 +50,7 @@ static void take_out(json_t *pending, const char *recipient)
 	json_t *one;
 	size_t index;
 
-	json_array_foreach (pending, index, one) {
+	json_array_foreach(pending, index, one) {
 		if (strcmp(json_string_value(one), recipient) != 0)
 			continue;
 		json_array_remove(pending, index);
@@ -122,8 +123,8 @@ static int read_notification(const void *ctx, const struct sql_value *columns, v
 	return r < 0 ? err_in(err, "notification %s", notification->id) : 0;
 }
 
-int store_notifications_pending(struct store *store, const void *ctx, int64_t now_ms, size_t limit, struct notification **ret, size_t *ret_count,
-	struct err *err)
+int store_notifications_pending(struct store *store, const void *ctx, int64_t now_ms, size_t limit, struct notification **ret,
+	size_t *ret_count, struct err *err)
 {
 	struct gather rows = { .ctx = ctx, .size = sizeof(struct notification), .read = read_notification };
 	int r;

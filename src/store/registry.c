@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "data/doc.h"
 
-#define NEWEST 1000 /* deployments and rollbacks per environment that the file shows */
+#define NEWEST         1000 /* deployments and rollbacks per environment that the file shows */
 #define FORMAT_VERSION "1.0.0"
 
 struct written {
@@ -32,8 +32,8 @@ static int written_row(void *user, const struct sql_value *columns, unused_arg s
 static int read_written(struct store *store, struct written *ret, struct err *err)
 {
 	*ret = (struct written){ 0 };
-	return store->sql->ops->run(store->sql, "SELECT changed_seq, written_seq, mtime_ns, size_bytes FROM registry_file WHERE id = 1", NULL, 0, written_row,
-		ret, err);
+	return store->sql->ops->run(store->sql, "SELECT changed_seq, written_seq, mtime_ns, size_bytes FROM registry_file WHERE id = 1",
+		NULL, 0, written_row, ret, err);
 }
 
 /* mtime and size; untouched when there is no file. */
@@ -79,7 +79,8 @@ static int read_file(struct store *store, const void *ctx, json_t **ret, char **
 	if (r == 0)
 		r = registry_read(ctx, text, size, ret, err);
 	if (r < 0)
-		return err_in(err, "registry file '%s' cannot be used and was left as it is; mend it, or move it aside and it is made anew", path);
+		return err_in(err, "registry file '%s' cannot be used and was left as it is; mend it, or move it aside and it is made anew",
+			path);
 	*ret_text = text;
 	return 0;
 }
@@ -92,10 +93,10 @@ static json_t *foreign_components(const json_t *deployment)
 	json_t *result = json_object(), *one;
 	size_t index;
 
-	json_array_foreach (services, index, one)
+	json_array_foreach(services, index, one)
 		json_object_set_new(result, json_string_value(one), json_pack("{s:s}", "version", version));
 	if (json_is_object(components))
-		json_object_foreach ((json_t *)components, name, one)
+		json_object_foreach((json_t *)components, name, one)
 			json_object_set_new(result, name, json_is_string(one) ? json_pack("{s:O}", "version", one) : json_incref(one));
 	return result;
 }
@@ -128,7 +129,7 @@ static int import_unknown(struct store *store, const void *ctx, const json_t *fi
 	struct entry *entries = mem_array(ctx, struct entry, json_array_size(list) + 1);
 	size_t index, count = 0;
 
-	json_array_foreach (list, index, one) {
+	json_array_foreach(list, index, one) {
 		bool known;
 		int r;
 
@@ -159,7 +160,7 @@ static json_t *deployment_line(const void *ctx, const struct deployment *deploym
 	json_t *services = json_array(), *components = json_object(), *line = json_object(), *component;
 	const char *name;
 
-	json_object_foreach (deployment->components, name, component) {
+	json_object_foreach(deployment->components, name, component) {
 		json_array_append_new(services, json_string(name));
 		json_object_set_new(components, name, json_object());
 		json_put_str(json_object_get(components, name), "version", json_str(component, "version", NULL));
@@ -210,7 +211,7 @@ static json_t *lines_by_id(const void *ctx, const json_t *list, const char *memb
 	json_t *result = json_keep(ctx, json_object()), *one;
 	size_t index;
 
-	json_array_foreach (list, index, one)
+	json_array_foreach(list, index, one)
 		json_object_set(result, json_str(one, member, ""), one);
 	return result;
 }
@@ -221,7 +222,7 @@ static int add_deployments(struct store *store, const void *ctx, const json_t *e
 	json_t *known = lines_by_id(ctx, former, "id"), *environment;
 	size_t index;
 
-	json_array_foreach (environments, index, environment) {
+	json_array_foreach(environments, index, environment) {
 		struct deployment **list;
 		size_t count;
 		int r;
@@ -247,11 +248,12 @@ static int keep_foreign_rollbacks(struct store *store, const json_t *former, jso
 	json_t *one;
 	size_t index;
 
-	json_array_foreach (former, index, one) {
+	json_array_foreach(former, index, one) {
 		bool known = false;
 		int r;
 
-		r = sql_each(store->sql, err, id_known_row, &known, "SELECT 1 FROM runs WHERE id = $1", SQL_T(json_str(one, "rollbackId", "")));
+		r = sql_each(store->sql, err, id_known_row, &known, "SELECT 1 FROM runs WHERE id = $1",
+			SQL_T(json_str(one, "rollbackId", "")));
 		if (r < 0)
 			return r;
 		if (!known)
@@ -270,7 +272,7 @@ static int add_rollbacks(struct store *store, const void *ctx, const json_t *env
 	r = keep_foreign_rollbacks(store, former, ret, err);
 	if (r < 0)
 		return r;
-	json_array_foreach (environments, index, environment) {
+	json_array_foreach(environments, index, environment) {
 		struct run_row *runs;
 		size_t count;
 
@@ -280,7 +282,8 @@ static int add_rollbacks(struct store *store, const void *ctx, const json_t *env
 		/* A refused run changed nothing: it was no rollback. */
 		while (count-- > 0)
 			if (runs[count].ended_ms && strcmp(runs[count].status, "refused") != 0)
-				json_array_append_new(ret, over_former(json_object_get(known, runs[count].id), rollback_line(ctx, &runs[count])));
+				json_array_append_new(ret,
+					over_former(json_object_get(known, runs[count].id), rollback_line(ctx, &runs[count])));
 	}
 	return 0;
 }

@@ -16,7 +16,8 @@ static int bad(const struct doc *doc, const char *path, struct err *err, const c
 	return -ERR_CORRUPT;
 }
 
-static int text_member(const struct doc *doc, const char *path, const json_t *object, const char *member, bool needed, const char **ret, struct err *err)
+static int text_member(const struct doc *doc, const char *path, const json_t *object, const char *member, bool needed, const char **ret,
+	struct err *err)
 {
 	const json_t *value = json_object_get(object, member);
 
@@ -38,7 +39,8 @@ static bool is_among(const char *text, const char *const *list)
 	return *list != NULL;
 }
 
-static int check_choice(const struct doc *doc, const char *path, const json_t *object, const char *member, const char *const *choices, struct err *err)
+static int check_choice(const struct doc *doc, const char *path, const json_t *object, const char *member, const char *const *choices,
+	struct err *err)
 {
 	const char *text;
 	int r;
@@ -58,15 +60,16 @@ static int check_parts(const struct doc *doc, const char *path, const json_t *ob
 
 	if (services && !json_is_array(services) && !json_is_null(services))
 		return bad(doc, doc_path(doc, path, "services"), err, "a list belongs here");
-	json_array_foreach (services, index, one)
+	json_array_foreach(services, index, one)
 		if (!json_is_string(one))
 			return bad(doc, doc_path_index(doc, doc_path(doc, path, "services"), index), err, "a text belongs here");
 	if (components && !json_is_object(components) && !json_is_null(components))
 		return bad(doc, doc_path(doc, path, "components"), err, "an object belongs here");
 	if (json_is_object(components))
-		json_object_foreach ((json_t *)components, name, one)
+		json_object_foreach((json_t *)components, name, one)
 			if (!json_is_object(one) && !json_is_string(one))
-				return bad(doc, doc_path(doc, doc_path(doc, path, "components"), name), err, "an object or a version belongs here");
+				return bad(doc, doc_path(doc, doc_path(doc, path, "components"), name), err,
+					"an object or a version belongs here");
 	return 0;
 }
 
@@ -151,10 +154,10 @@ static int check_registry(const struct doc *doc, struct err *err)
 	if (rollbacks && !json_is_array(rollbacks))
 		return bad(doc, "rollbacks", err, "a list belongs here");
 	seen = json_keep(doc, json_object());
-	json_array_foreach (deployments, index, one)
+	json_array_foreach(deployments, index, one)
 		if (r == 0)
 			r = check_deployment(doc, doc_path_index(doc, "deployments", index), one, seen, err);
-	json_array_foreach (rollbacks, index, one)
+	json_array_foreach(rollbacks, index, one)
 		if (r == 0)
 			r = check_rollback(doc, doc_path_index(doc, "rollbacks", index), one, err);
 	return r;

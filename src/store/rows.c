@@ -10,7 +10,7 @@ int gather_row(void *user, const struct sql_value *columns, unused_arg size_t co
 	int r;
 
 	if (gather->count == room)
-		gather->rows = mem_resize(gather->ctx, gather->rows, char, gather->size * MAX(2 * room, (size_t)8));
+		gather->rows = mem_resize(gather->ctx, gather->rows, char, gather->size *MAX(2 * room, (size_t)8));
 	memset(gather->rows + gather->count * gather->size, 0, gather->size);
 	r = gather->read(gather->ctx, columns, gather->rows + gather->count * gather->size, err);
 	if (r < 0)
@@ -91,7 +91,10 @@ int resolve_id(struct store *store, const void *ctx, const char *statement, cons
 	/* In order, so a whole id stands before those that it is a beginning of. */
 	if (ids.count > 1 && strcmp(ids.list[0], begin) != 0)
 		return err_set(err, ERR_AMBIGUOUS, "'%s' is the beginning of several: %s, %s%s%s", given, ids.list[0], ids.list[1],
-			ids.count > 2 ? ", " : "", ids.count > 3 ? "..." : ids.count > 2 ? ids.list[2] : "");
+			ids.count > 2 ? ", " : "",
+			ids.count > 3           ? "..."
+				: ids.count > 2 ? ids.list[2]
+						: "");
 	*ret = ids.list[0];
 	return 0;
 }

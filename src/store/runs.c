@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "core/run.h"
 
-#define RUN_COLUMNS                                                                                                    \
+#define RUN_COLUMNS \
 	"id, environment, status, plan_id, from_deployment, to_deployment, reason, actor, message, undo_of, requested_ms, " \
 	"started_ms, ended_ms, changed, ended"
 
@@ -78,8 +78,8 @@ static int refuse_second(struct handle *handle, const void *ctx, const struct en
 		*err = none;
 		return r;
 	}
-	return err_set(err, ERR_CONFLICT, "environment '%s' is held by run %s (%s, requested by %s %s)", entry->environment, held.id, held.status,
-		held.actor ? held.actor : "nobody named", clock_format_age(ctx, held.requested_ms, entry->wall_ms));
+	return err_set(err, ERR_CONFLICT, "environment '%s' is held by run %s (%s, requested by %s %s)", entry->environment, held.id,
+		held.status, held.actor ? held.actor : "nobody named", clock_format_age(ctx, held.requested_ms, entry->wall_ms));
 }
 
 int fold_run_requested(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err)
@@ -97,7 +97,8 @@ int fold_run_requested(struct handle *handle, const void *ctx, const struct entr
 	if (r == 0)
 		r = refuse_second(handle, ctx, entry, err);
 	if (r == 0)
-		r = sql_do(handle->store.sql, err, "INSERT INTO environments (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", SQL_T(entry->environment));
+		r = sql_do(handle->store.sql, err, "INSERT INTO environments (name) VALUES ($1) ON CONFLICT (name) DO NOTHING",
+			SQL_T(entry->environment));
 	if (r < 0)
 		return r;
 	return sql_do(handle->store.sql, err,
@@ -105,11 +106,12 @@ int fold_run_requested(struct handle *handle, const void *ctx, const struct entr
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0)",
 		SQL_T(entry->run), SQL_T(entry->environment), SQL_T(run_status_name(RUN_PENDING)),
 		SQL_T(json_is_string(plan) ? json_string_value(plan) : json_str(plan, "id", NULL)), SQL_T(json_str(data, "from", NULL)),
-		SQL_T(json_str(data, "to", NULL)), SQL_T(json_str(data, "reason", NULL)), SQL_T(entry->actor), SQL_T(json_str(data, "undoOf", NULL)),
-		SQL_I(entry->seq), SQL_I(entry->wall_ms));
+		SQL_T(json_str(data, "to", NULL)), SQL_T(json_str(data, "reason", NULL)), SQL_T(entry->actor),
+		SQL_T(json_str(data, "undoOf", NULL)), SQL_I(entry->seq), SQL_I(entry->wall_ms));
 }
 
-static int set_status(struct handle *handle, const void *ctx, const struct entry *entry, enum run_status status, const char *message, struct err *err)
+static int set_status(struct handle *handle, const void *ctx, const struct entry *entry, enum run_status status, const char *message,
+	struct err *err)
 {
 	struct run_row row;
 	int r;
@@ -117,8 +119,8 @@ static int set_status(struct handle *handle, const void *ctx, const struct entry
 	r = need_unfinished(handle, ctx, entry, &row, err);
 	if (r < 0)
 		return r;
-	return sql_do(handle->store.sql, err, "UPDATE runs SET status = $2, message = $3 WHERE id = $1", SQL_T(entry->run), SQL_T(run_status_name(status)),
-		SQL_T(message));
+	return sql_do(handle->store.sql, err, "UPDATE runs SET status = $2, message = $3 WHERE id = $1", SQL_T(entry->run),
+		SQL_T(run_status_name(status)), SQL_T(message));
 }
 
 int fold_run_started(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err)
@@ -178,8 +180,9 @@ int fold_run_ended(struct handle *handle, const void *ctx, const struct entry *e
 	if (r < 0)
 		return r;
 	ended = json_dumps(entry->data, JSON_COMPACT);
-	r = sql_do(handle->store.sql, err, "UPDATE runs SET status = $2, message = $3, ended_ms = $4, changed = $5, ended = $6 WHERE id = $1",
-		SQL_T(entry->run), SQL_T(run_status_name(status)), SQL_T(json_str(entry->data, "message", NULL)), SQL_I(entry->wall_ms),
+	r = sql_do(handle->store.sql, err,
+		"UPDATE runs SET status = $2, message = $3, ended_ms = $4, changed = $5, ended = $6 WHERE id = $1", SQL_T(entry->run),
+		SQL_T(run_status_name(status)), SQL_T(json_str(entry->data, "message", NULL)), SQL_I(entry->wall_ms),
 		SQL_I(json_flag(entry->data, "changed", row.changed)), SQL_T(ended));
 	free(ended);
 	if (r < 0 || status != RUN_COMPLETED || !row.to)
@@ -187,8 +190,8 @@ int fold_run_ended(struct handle *handle, const void *ctx, const struct entry *e
 	return deployments_set_present(handle, row.environment, row.to, err);
 }
 
-int store_runs(struct store *store, const void *ctx, const char *environment, const char *status, size_t limit, struct run_row **ret, size_t *ret_count,
-	struct err *err)
+int store_runs(struct store *store, const void *ctx, const char *environment, const char *status, size_t limit, struct run_row **ret,
+	size_t *ret_count, struct err *err)
 {
 	struct gather rows = { .ctx = ctx, .size = sizeof(struct run_row), .read = read_run };
 	int64_t most = limit ? (int64_t)limit : INT64_MAX;
@@ -196,11 +199,12 @@ int store_runs(struct store *store, const void *ctx, const char *environment, co
 
 	if (environment)
 		r = sql_each(store->sql, err, gather_row, &rows,
-			"SELECT " RUN_COLUMNS " FROM runs WHERE environment = $1 AND ($2 = '' OR status = $2) ORDER BY seq DESC LIMIT $3", SQL_T(environment),
-			SQL_T(status ? status : ""), SQL_I(most));
+			"SELECT " RUN_COLUMNS " FROM runs WHERE environment = $1 AND ($2 = '' OR status = $2) ORDER BY seq DESC LIMIT $3",
+			SQL_T(environment), SQL_T(status ? status : ""), SQL_I(most));
 	else
 		r = sql_each(store->sql, err, gather_row, &rows,
-			"SELECT " RUN_COLUMNS " FROM runs WHERE $1 = '' OR status = $1 ORDER BY seq DESC LIMIT $2", SQL_T(status ? status : ""), SQL_I(most));
+			"SELECT " RUN_COLUMNS " FROM runs WHERE $1 = '' OR status = $1 ORDER BY seq DESC LIMIT $2",
+			SQL_T(status ? status : ""), SQL_I(most));
 	if (r < 0)
 		return r;
 	*ret = (struct run_row *)(void *)rows.rows;

@@ -11,6 +11,7 @@ static const char *const migration_1[] = {
 	"CREATE TABLE entries (seq BIGINT PRIMARY KEY, id TEXT NOT NULL, wall_ms BIGINT NOT NULL, kind TEXT NOT NULL, environment TEXT, run TEXT,"
 	" actor TEXT, data TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL)",
 	"CREATE INDEX entries_run ON entries (run, seq) WHERE run IS NOT NULL",
+	/* None for environments: it would cost every append a page, and who asks for one asks for its newest entries. */
 	"CREATE TABLE head (id BIGINT PRIMARY KEY CHECK (id = 1), seq BIGINT NOT NULL, hash TEXT NOT NULL)",
 	"INSERT INTO head (id, seq, hash) VALUES (1, 0, '" ENTRY_FIRST_PREVIOUS "')",
 	"CREATE TABLE claims (name TEXT NOT NULL PRIMARY KEY, holder TEXT, token BIGINT NOT NULL, lease_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL)",
@@ -77,8 +78,8 @@ static int refuse_newer(int64_t version, struct err *err)
 {
 	if (version <= schema_newest())
 		return 0;
-	return err_set(err, ERR_NEWER, "the store has schema %lld; this unship knows schemas up to %d and has left it untouched", (long long)version,
-		schema_newest());
+	return err_set(err, ERR_NEWER, "the store has schema %lld; this unship knows schemas up to %d and has left it untouched",
+		(long long)version, schema_newest());
 }
 
 static int apply_migrations(struct sql *sql, struct err *err)
@@ -86,8 +87,8 @@ static int apply_migrations(struct sql *sql, struct err *err)
 	int64_t version;
 	int r;
 
-	r = sql->ops->run(sql, "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, applied_ms BIGINT NOT NULL)", NULL, 0, NULL, NULL,
-		err);
+	r = sql->ops->run(sql, "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, applied_ms BIGINT NOT NULL)", NULL,
+		0, NULL, NULL, err);
 	/* Read under the write lock: another process may have migrated meanwhile. */
 	if (r == 0)
 		r = schema_version(sql, &version, err);
@@ -97,7 +98,8 @@ static int apply_migrations(struct sql *sql, struct err *err)
 		for (const char *const *statement = migrations[version]; r == 0 && *statement; statement++)
 			r = sql->ops->run(sql, *statement, NULL, 0, NULL, NULL, err);
 		if (r == 0)
-			r = sql_do(sql, err, "INSERT INTO schema_version (version, applied_ms) VALUES ($1, $2)", SQL_I(version + 1), SQL_I(clock_wall_ms()));
+			r = sql_do(sql, err, "INSERT INTO schema_version (version, applied_ms) VALUES ($1, $2)", SQL_I(version + 1),
+				SQL_I(clock_wall_ms()));
 		if (r < 0)
 			return err_in(err, "schema migration %lld", (long long)version + 1);
 	}

@@ -31,8 +31,9 @@ int fold_snapshot_taken(struct handle *handle, unused_arg const void *ctx, const
 		"INSERT INTO snapshots (id, environment, run, manifest, taken_ms, files, bytes, verified_ms, ok, pruned, seq)"
 		" VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 1, 0, $8) ON CONFLICT (id) DO UPDATE SET"
 		" manifest = $4, taken_ms = $5, files = $6, bytes = $7, verified_ms = 0, ok = 1, pruned = 0, seq = $8",
-		SQL_T(id), SQL_T(entry->environment), SQL_T(entry->run), SQL_T(json_str(entry->data, "manifest", NULL)), SQL_I(entry->wall_ms),
-		SQL_I(json_int(entry->data, "files", 0)), SQL_I(json_int(entry->data, "bytes", 0)), SQL_I(entry->seq));
+		SQL_T(id), SQL_T(entry->environment), SQL_T(entry->run), SQL_T(json_str(entry->data, "manifest", NULL)),
+		SQL_I(entry->wall_ms), SQL_I(json_int(entry->data, "files", 0)), SQL_I(json_int(entry->data, "bytes", 0)),
+		SQL_I(entry->seq));
 }
 
 int fold_snapshot_verified(struct handle *handle, unused_arg const void *ctx, const struct entry *entry, struct err *err)
@@ -42,8 +43,8 @@ int fold_snapshot_verified(struct handle *handle, unused_arg const void *ctx, co
 
 	r = snapshot_id(entry, &id, err);
 	if (r == 0)
-		r = sql_do(handle->store.sql, err, "UPDATE snapshots SET verified_ms = $2, ok = $3 WHERE id = $1", SQL_T(id), SQL_I(entry->wall_ms),
-			SQL_I(json_flag(entry->data, "ok", false)));
+		r = sql_do(handle->store.sql, err, "UPDATE snapshots SET verified_ms = $2, ok = $3 WHERE id = $1", SQL_T(id),
+			SQL_I(entry->wall_ms), SQL_I(json_flag(entry->data, "ok", false)));
 	return r < 0 ? r : must_be_known(handle, entry, id, err);
 }
 
@@ -76,7 +77,8 @@ static int read_snapshot(const void *ctx, const struct sql_value *columns, void 
 	return 0;
 }
 
-int store_snapshots(struct store *store, const void *ctx, const char *environment, struct snapshot_row **ret, size_t *ret_count, struct err *err)
+int store_snapshots(struct store *store, const void *ctx, const char *environment, struct snapshot_row **ret, size_t *ret_count,
+	struct err *err)
 {
 	struct gather rows = { .ctx = ctx, .size = sizeof(struct snapshot_row), .read = read_snapshot };
 	int r;

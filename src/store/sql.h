@@ -32,12 +32,15 @@ struct sql_ops {
 	int (*commit)(struct sql *sql, struct err *err);
 	void (*rollback)(struct sql *sql);
 	/* One statement. `row` may be NULL. ERR_CONFLICT for a violated unique constraint, ERR_NO_SPACE for a full disk, ERR_CORRUPT for a damaged file, else ERR_STORE. */
-	int (*run)(struct sql *sql, const char *statement, const struct sql_value *parameters, size_t count, sql_row row, void *user, struct err *err);
+	int (*run)(struct sql *sql, const char *statement, const struct sql_value *parameters, size_t count, sql_row row, void *user,
+		struct err *err);
 	/* Rows changed by the last statement. */
 	int64_t (*changes)(struct sql *sql);
 	void (*close)(struct sql *sql);
 };
-struct sql { const struct sql_ops *ops; };
+struct sql {
+	const struct sql_ops *ops;
+};
 
 /* SQLite: WAL, synchronous FULL, foreign keys, statements cached; `path` ":memory:" for tests. Files get mode 0600. Read-only directories, a damaged file, a newer schema: clear errors. */
 must_check int sqlite_open(const void *ctx, const char *path, struct sql **ret, struct err *err);

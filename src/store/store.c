@@ -15,8 +15,8 @@ static int handle_free(struct handle *handle)
 	return 0;
 }
 
-static int open_over(const void *ctx, struct sql *sql, const char *address, const char *registry_path, const char *project_dir, struct store **ret,
-	struct err *err)
+static int open_over(const void *ctx, struct sql *sql, const char *address, const char *registry_path, const char *project_dir,
+	struct store **ret, struct err *err)
 {
 	struct handle *handle;
 	int r;
@@ -39,7 +39,8 @@ static int open_over(const void *ctx, struct sql *sql, const char *address, cons
 	return 0;
 }
 
-int store_open_sql(const void *ctx, struct sql *sql, const char *registry_path, const char *project_dir, struct store **ret, struct err *err)
+int store_open_sql(const void *ctx, struct sql *sql, const char *registry_path, const char *project_dir, struct store **ret,
+	struct err *err)
 {
 	return open_over(ctx, sql, sql->ops->name, registry_path, project_dir, ret, err);
 }
@@ -53,7 +54,8 @@ static int make_directory(const void *ctx, const char *path, struct err *err)
 	return fs_mkdirs(directory, 0700, err);
 }
 
-int store_open(const void *ctx, const char *address, const char *registry_path, const char *project_dir, struct store **ret, struct err *err)
+int store_open(const void *ctx, const char *address, const char *registry_path, const char *project_dir, struct store **ret,
+	struct err *err)
 {
 	_cleanup_talloc_ void *scratch = mem_context(NULL);
 	const char *path = address;
@@ -86,7 +88,8 @@ int store_append_all(struct store *store, const void *ctx, const struct claim *f
 	return store->journal.ops->append(&store->journal, ctx, fence, entries, count, err);
 }
 
-int store_read(struct store *store, const void *ctx, const struct entry_filter *filter, struct entry **ret, size_t *ret_count, struct err *err)
+int store_read(struct store *store, const void *ctx, const struct entry_filter *filter, struct entry **ret, size_t *ret_count,
+	struct err *err)
 {
 	return store->journal.ops->read(&store->journal, ctx, filter, ret, ret_count, err);
 }

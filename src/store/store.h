@@ -12,20 +12,24 @@
 struct store {
 	struct journal journal; /* first: a store is a journal */
 	struct sql *sql;
-	const char *address;    /* "sqlite:/path/unship.db" */
+	const char *address;       /* "sqlite:/path/unship.db" */
 	const char *registry_path; /* deployment-registry.json to be kept in step; NULL: none */
 	const char *project_dir;
 };
 
 /* Opens or creates. `address`: "sqlite:PATH" or a path. Migrates an older schema forward in one transaction; a newer one is ERR_NEWER and untouched. Registry file beside the database is kept in step when `registry_path`. */
-must_check int store_open(const void *ctx, const char *address, const char *registry_path, const char *project_dir, struct store **ret, struct err *err);
+must_check int store_open(const void *ctx, const char *address, const char *registry_path, const char *project_dir, struct store **ret,
+	struct err *err);
 /* The same over a connection (tests, faulty). */
-must_check int store_open_sql(const void *ctx, struct sql *sql, const char *registry_path, const char *project_dir, struct store **ret, struct err *err);
+must_check int store_open_sql(const void *ctx, struct sql *sql, const char *registry_path, const char *project_dir, struct store **ret,
+	struct err *err);
 
 /* Short ways to the journal. */
 must_check int store_append(struct store *store, const void *ctx, struct entry *entry, struct err *err);
-must_check int store_append_all(struct store *store, const void *ctx, const struct claim *fence, struct entry *entries, size_t count, struct err *err);
-must_check int store_read(struct store *store, const void *ctx, const struct entry_filter *filter, struct entry **ret, size_t *ret_count, struct err *err);
+must_check int store_append_all(struct store *store, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
+	struct err *err);
+must_check int store_read(struct store *store, const void *ctx, const struct entry_filter *filter, struct entry **ret, size_t *ret_count,
+	struct err *err);
 /* Newest seq; 0 when empty. */
 must_check int store_head(struct store *store, int64_t *ret_seq, struct err *err);
 
@@ -37,39 +41,71 @@ must_check int store_rebuild(struct store *store, struct err *err);
 /* Deployments. Ids may be shortened to a unique beginning, after the prefix too ("dep-01jd"); ERR_NOT_FOUND, ERR_AMBIGUOUS. */
 must_check int store_deployment(struct store *store, const void *ctx, const char *id, struct deployment *ret, struct err *err);
 /* Newest lineage first; limit 0: all. Array of pointers in ctx. */
-must_check int store_deployments(struct store *store, const void *ctx, const char *environment, size_t limit, struct deployment ***ret, size_t *ret_count, struct err *err);
+must_check int store_deployments(struct store *store, const void *ctx, const char *environment, size_t limit, struct deployment ***ret,
+	size_t *ret_count, struct err *err);
 /* Last stable by evidence: newest succeeded, passing, not quarantined one that is not `except` (may be NULL). ERR_NOT_FOUND. By index: under 1 ms with 1,000,000 deployments. */
-must_check int store_last_stable(struct store *store, const void *ctx, const char *environment, const char *except, struct deployment *ret, struct err *err);
+must_check int store_last_stable(struct store *store, const void *ctx, const char *environment, const char *except, struct deployment *ret,
+	struct err *err);
 /* The one that runs now by the registry: the newest that succeeded, or the one that the last completed rollback returned to. ERR_NOT_FOUND. */
 must_check int store_present(struct store *store, const void *ctx, const char *environment, struct deployment *ret, struct err *err);
 
-struct run_row { const char *id, *environment, *status, *plan_id, *from, *to, *reason, *actor, *message, *undo_of; int64_t requested_ms, started_ms, ended_ms; bool changed; json_t *ended; };
+struct run_row {
+	const char *id, *environment, *status, *plan_id, *from, *to, *reason, *actor, *message, *undo_of;
+	int64_t requested_ms, started_ms, ended_ms;
+	bool changed;
+	json_t *ended;
+};
 /* Newest first. environment and status may be NULL. */
-must_check int store_runs(struct store *store, const void *ctx, const char *environment, const char *status, size_t limit, struct run_row **ret, size_t *ret_count, struct err *err);
+must_check int store_runs(struct store *store, const void *ctx, const char *environment, const char *status, size_t limit,
+	struct run_row **ret, size_t *ret_count, struct err *err);
 /* By id or its unique beginning. */
 must_check int store_run(struct store *store, const void *ctx, const char *id, struct run_row *ret, struct err *err);
 /* The unfinished run of an environment; ERR_NOT_FOUND. Two unfinished runs of one environment cannot be: run.requested is refused with ERR_CONFLICT naming the other (P8). */
 must_check int store_unfinished_run(struct store *store, const void *ctx, const char *environment, struct run_row *ret, struct err *err);
 
-struct flag_row { const char *key, *group, *state; int64_t changed_ms; const char *changed_by, *reason; }; /* state: "true", "false" or a variant */
-must_check int store_flags(struct store *store, const void *ctx, const char *environment, const char *group, struct flag_row **ret, size_t *ret_count, struct err *err);
-must_check int store_flag(struct store *store, const void *ctx, const char *environment, const char *key, struct flag_row *ret, struct err *err);
+struct flag_row {
+	const char *key, *group, *state;
+	int64_t changed_ms;
+	const char *changed_by, *reason;
+}; /* state: "true", "false" or a variant */
+must_check int store_flags(struct store *store, const void *ctx, const char *environment, const char *group, struct flag_row **ret,
+	size_t *ret_count, struct err *err);
+must_check int store_flag(struct store *store, const void *ctx, const char *environment, const char *key, struct flag_row *ret,
+	struct err *err);
 /* Appends flag.set and reads back. group NULL keeps the present one. An unchanged state appends nothing. `run` and fields may be NULL. */
-must_check int store_flag_set(struct store *store, const char *environment, const char *key, const char *group, const char *state, const char *actor, const char *reason, const char *run, struct err *err);
+must_check int store_flag_set(struct store *store, const char *environment, const char *key, const char *group, const char *state,
+	const char *actor, const char *reason, const char *run, struct err *err);
 /* All flags of a group to "false" in one transaction; *ret_count changed. */
-must_check int store_flags_disable_group(struct store *store, const char *environment, const char *group, const char *actor, const char *reason, size_t *ret_count, struct err *err);
+must_check int store_flags_disable_group(struct store *store, const char *environment, const char *group, const char *actor,
+	const char *reason, size_t *ret_count, struct err *err);
 /* S4's feature_rollbacks. Newest first. */
-struct flag_change { const char *id, *feature_name, *previous_state, *new_state, *reason, *rolled_back_by; int64_t rolled_back_ms, restored_ms; };
-must_check int store_flag_history(struct store *store, const void *ctx, const char *environment, size_t limit, struct flag_change **ret, size_t *ret_count, struct err *err);
+struct flag_change {
+	const char *id, *feature_name, *previous_state, *new_state, *reason, *rolled_back_by;
+	int64_t rolled_back_ms, restored_ms;
+};
+must_check int store_flag_history(struct store *store, const void *ctx, const char *environment, size_t limit, struct flag_change **ret,
+	size_t *ret_count, struct err *err);
 /* Puts the flag back to the state before change `id`. */
-must_check int store_flag_restore(struct store *store, const char *environment, const char *id, const char *actor, const char *reason, struct err *err);
+must_check int store_flag_restore(struct store *store, const char *environment, const char *id, const char *actor, const char *reason,
+	struct err *err);
 
-struct notification { const char *id, *run, *environment, *event, *channel, *message; json_t *recipients, *details, *pending; int attempts; int64_t queued_ms, not_before_ms; };
+struct notification {
+	const char *id, *run, *environment, *event, *channel, *message;
+	json_t *recipients, *details, *pending;
+	int attempts;
+	int64_t queued_ms, not_before_ms;
+};
 /* Outbox: those with recipients that are neither delivered nor given up. */
-must_check int store_notifications_pending(struct store *store, const void *ctx, int64_t now_ms, size_t limit, struct notification **ret, size_t *ret_count, struct err *err);
+must_check int store_notifications_pending(struct store *store, const void *ctx, int64_t now_ms, size_t limit, struct notification **ret,
+	size_t *ret_count, struct err *err);
 
-struct snapshot_row { const char *id, *environment, *run, *manifest; int64_t taken_ms, files, bytes, verified_ms; bool ok, pruned; };
-must_check int store_snapshots(struct store *store, const void *ctx, const char *environment, struct snapshot_row **ret, size_t *ret_count, struct err *err);
+struct snapshot_row {
+	const char *id, *environment, *run, *manifest;
+	int64_t taken_ms, files, bytes, verified_ms;
+	bool ok, pruned;
+};
+must_check int store_snapshots(struct store *store, const void *ctx, const char *environment, struct snapshot_row **ret, size_t *ret_count,
+	struct err *err);
 
 /* deployment-registry.json of document S2 (docs/reference/registry-file.md): written whole, atomically, from the tables, after each entry that changes them; {"version","projectPath"?,"deployments":[{id, environment, version, timestamp,
  * gitSha, status: success|failed|rolled-back, health, services:[..], components}], "rollbacks":[{rollbackId, fromDeploymentId, toDeploymentId, reason, timestamp, success}]}. A file that cannot be read is never overwritten (V6):

@@ -4,7 +4,7 @@ import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /* Cases per property; a failure prints seed and path, and fc.assert shrinks it. UNSHIP_CASES raises it. */
-export const cases = (usual) => ({ numRuns: Number(process.env.UNSHIP_CASES ?? usual), endOnFailure: false, interruptAfterTimeLimit: 300000, markInterruptAsFailure: true })
+export const cases = (usual) => ({ numRuns: Number(process.env.UNSHIP_CASES ?? usual), includeErrorInReport: true, interruptAfterTimeLimit: 300000, markInterruptAsFailure: true })
 
 /* path -> hash of every file below, without unship's own store (its entries are meant to change). */
 export function fingerprint(dir, skip = (path) => path.includes('.deployments/unship.db')) {

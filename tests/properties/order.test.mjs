@@ -138,7 +138,7 @@ describe('property 12: the audit trail is complete', () => {
         if (!entries.length) return
         assert.equal(world.json(['audit', 'verify']).entries, entries.length)
         const victim = entries[which % entries.length].seq
-        const tampered = spawnSync('sqlite3', [join(world.app, '.deployments/unship.db'), `UPDATE journal SET actor = 'eve' WHERE seq = ${victim}`], { encoding: 'utf8' })
+        const tampered = spawnSync('sqlite3', [join(world.app, '.deployments/unship.db'), `UPDATE entries SET actor = 'eve' WHERE seq = ${victim}`], { encoding: 'utf8' })
         assert.equal(tampered.status, 0, tampered.stderr)
         const verdict = world.run(['audit', 'verify'])
         assert.equal(verdict.code, 6)

@@ -112,7 +112,7 @@ describe('property 7: a failed rollback recovers', () => {
       world.json(['flags', 'production', 'set', 'g', 'true'])
       const before = { ...state(world), flags: world.json(['flags', 'production', 'list']).flags.map(({ key, state }) => [key, state]) }
       const all = [...steps]
-      all.splice(position % (steps.length + 1), 0, { type: 'command', parameters: { argv: ['false'], check: ['false'] } })
+      all.splice(position % (steps.length + 1), 0, { type: 'command', parameters: { argv: ['false'], undo: ['true'] } })
       const plan = world.writePlan('plan.json', { id: 'p', name: 'p', steps: all.map((s, index) => ({ id: `s${index}`, ...s })) })
       const result = world.run(['rollback', 'production', '--plan', plan, '--reason', 'test', '--yes', '--json'])
 

@@ -20,8 +20,9 @@ static const struct entry *find_entry(const struct world *world, const char *run
 static void check_single_holder(struct world *world, const struct actor *actor, const struct sim_work *work)
 {
 	if (world->claim.token != actor->token)
-		world_violated(world, "at most one holder acts on an environment", "actor %d acts on %s with token %lld, but %lld is current", actor->number,
-			work->target->subject, (long long)actor->token, (long long)world->claim.token);
+		world_violated(world, "at most one holder acts on an environment",
+			"actor %d acts on %s with token %lld, but %lld is current", actor->number, work->target->subject,
+			(long long)actor->token, (long long)world->claim.token);
 }
 
 static void check_no_blind_redo(struct world *world, const struct sim_work *work)
@@ -140,8 +141,8 @@ static void check_restored(struct world *world, const struct sim_run *sim)
 {
 	for (size_t i = 0; i < sim->target_count; i++)
 		if (strcmp(sim->targets[i]->version, sim->targets[i]->start) != 0)
-			world_violated(world, "a restored run leaves everything as it was", "%s: %s is at %s, not at %s", sim->id, sim->targets[i]->subject,
-				sim->targets[i]->version, sim->targets[i]->start);
+			world_violated(world, "a restored run leaves everything as it was", "%s: %s is at %s, not at %s", sim->id,
+				sim->targets[i]->subject, sim->targets[i]->version, sim->targets[i]->start);
 }
 
 static void check_completed(struct world *world, const struct run *run)
@@ -154,8 +155,8 @@ static void check_completed(struct world *world, const struct run *run)
 		for (size_t n = 0; n < run->plan->step_count; n++)
 			last &= run->steps[n].previous != step;
 		if (last && strcmp(target->version, step_goal(step->step)) != 0)
-			world_violated(world, "a completed run has everything at its goal", "%s: %s is at %s, not at %s", run->id, target->subject,
-				target->version, step_goal(step->step));
+			world_violated(world, "a completed run has everything at its goal", "%s: %s is at %s, not at %s", run->id,
+				target->subject, target->version, step_goal(step->step));
 	}
 }
 
@@ -186,7 +187,8 @@ static void check_run(struct world *world, const struct sim_run *sim)
 	if (!run)
 		return;
 	if (!run_status_ended(run->status))
-		world_violated(world, "every run ends or waits for a person", "%s is %s, and nothing more happens", run->id, run_status_name(run->status));
+		world_violated(world, "every run ends or waits for a person", "%s is %s, and nothing more happens", run->id,
+			run_status_name(run->status));
 	if (sim->mismatch && run->status == RUN_COMPLETED && run->expected && json_object_size(run->expected))
 		world_violated(world, "a plan is bound to the state it was made for", "%s", run->id);
 	world->tally.completed += run->status == RUN_COMPLETED;

@@ -1,4 +1,5 @@
-/* The simulated workers and what they do to the targets: honest ones, ones that hang, fail, lie, die in the middle or are never heard of again. A worker acts at one moment of its life (effect_ms), and is heard of
+/* The simulated workers and what they do to the targets: honest ones, ones that hang, fail, lie, die in the middle or are never heard of
+ * again. A worker acts at one moment of its life (effect_ms), and is heard of
  * at another (end_ms). */
 #include "sim.h"
 
@@ -97,7 +98,8 @@ static void read_request(struct world *world, struct sim_work *work, json_t *req
 	if (verb_is(work, "undo") && work->target) {
 		work->goal = work->target->undoable ? json_str(world->snapshots, dir, NULL) : NULL;
 		if (work->target->undoable && !work->goal)
-			world_violated(world, "snapshot before apply", "undo of %s finds nothing captured in %s", work->target->subject, dir);
+			world_violated(world, "snapshot before apply", "undo of %s finds nothing captured in %s", work->target->subject,
+				dir);
 	} else if (verb_is(work, "observe") && !target) {
 		work->goal = json_str(world->snapshots, dir, NULL);
 	} else if (target) {
@@ -129,7 +131,8 @@ static int sim_start(struct executor *executor, const struct work *work, struct 
 		assert_always(mine->target);
 		read_request(world, mine, work->request);
 	}
-	world_tell(world, "actor %d starts %s of %s (%s) -> %s", actor->number, mine->verb, name, mine->key ? mine->key : "", mine->goal ? mine->goal : "");
+	world_tell(world, "actor %d starts %s of %s (%s) -> %s", actor->number, mine->verb, name, mine->key ? mine->key : "",
+		mine->goal ? mine->goal : "");
 	plan_work(world, mine, work->deadline_ms);
 	actor->work_count++;
 	if (changes(mine))
@@ -146,7 +149,8 @@ static void act(struct world *world, struct actor *actor, struct sim_work *work)
 		json_object_set_new(world->snapshots, work->snapshot_dir, json_string(work->target->version));
 	if (!changes(work))
 		return;
-	world_tell(world, "%s: %s -> %s (%s by actor %d)", work->target->subject, work->target->version, work->goal, work->key, actor->number);
+	world_tell(world, "%s: %s -> %s (%s by actor %d)", work->target->subject, work->target->version, work->goal, work->key,
+		actor->number);
 	check_effect(world, actor, work);
 	work->target->version = work->goal;
 }
@@ -220,20 +224,25 @@ static json_t *answer(struct world *world, const void *ctx, const struct sim_wor
 	if (verb_is(work, "observe"))
 		return observation(world, ctx, work);
 	if (verb_is(work, "capture"))
-		return work->target->captures_silently ? json_make(ctx, "{}") :
-			json_make(ctx, "{s:s, s:s}", "version", work->target->version, "state", "running");
+		return work->target->captures_silently ? json_make(ctx, "{}")
+						       : json_make(ctx, "{s:s, s:s}", "version", work->target->version, "state", "running");
 	return json_make(ctx, "{s:{s:s}}", "outputs", "version", work->goal);
 }
 
 static void fill_result(struct world *world, const void *ctx, const struct sim_work *work, struct work_result *ret)
 {
-	*ret = (struct work_result){ .id = work->id, .err = ERR_INIT, .retryable = work->retryable, .answered = work->answered, .duration_ms = 1 };
+	*ret = (struct work_result){ .id = work->id,
+		.err = ERR_INIT,
+		.retryable = work->retryable,
+		.answered = work->answered,
+		.duration_ms = 1 };
 	if (work->ok)
 		ret->result = answer(world, ctx, work);
 	else
 		err_set(&ret->err, work->code, "as fate would have it");
 	ret->logs = json_make(ctx, "[]");
-	world_tell(world, "result of %s %s: %s", work->verb, work->target ? work->target->subject : "", work->ok ? "ok" : err_info(work->code)->name);
+	world_tell(world, "result of %s %s: %s", work->verb, work->target ? work->target->subject : "",
+		work->ok ? "ok" : err_info(work->code)->name);
 	if (changes(work) && !work->answered && !work->target->observable)
 		json_object_set_new(world->doubtful, work->key, json_true());
 }
@@ -319,4 +328,8 @@ static int64_t sim_mono(struct executor *executor)
 	return actor_of(executor)->world->now_ms;
 }
 
-const struct executor_ops sim_executor_ops = { .start = sim_start, .wait = sim_wait, .stop = sim_stop, .wall_ms = sim_wall, .mono_ms = sim_mono };
+const struct executor_ops sim_executor_ops = { .start = sim_start,
+	.wait = sim_wait,
+	.stop = sim_stop,
+	.wall_ms = sim_wall,
+	.mono_ms = sim_mono };

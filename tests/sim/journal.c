@@ -1,4 +1,5 @@
-/* The simulated journal: entries in memory, with a chain, claims, and every way to fail that a database has: not done and said so, done but said otherwise, slow, away for a while; and the process
+/* The simulated journal: entries in memory, with a chain, claims, and every way to fail that a database has: not done and said so, done
+ * but said otherwise, slow, away for a while; and the process
  * may die before or after each operation. */
 #include "sim.h"
 
@@ -94,7 +95,8 @@ static void add_entry(struct world *world, const void *ctx, struct entry *entry)
 	*entry = *kept;
 }
 
-static int sim_journal_append(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count, struct err *err)
+static int sim_journal_append(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
+	struct err *err)
 {
 	struct actor *actor = actor_of(journal);
 	struct world *world = actor->world;
@@ -113,8 +115,8 @@ static int sim_journal_append(struct journal *journal, const void *ctx, const st
 	return r;
 }
 
-static int sim_journal_read(struct journal *journal, const void *ctx, const struct entry_filter *filter, struct entry **ret, size_t *ret_count,
-	struct err *err)
+static int sim_journal_read(struct journal *journal, const void *ctx, const struct entry_filter *filter, struct entry **ret,
+	size_t *ret_count, struct err *err)
 {
 	struct actor *actor = actor_of(journal);
 	struct world *world = actor->world;
@@ -136,7 +138,8 @@ static int sim_journal_read(struct journal *journal, const void *ctx, const stru
 	return 0;
 }
 
-static int sim_journal_claim(struct journal *journal, const void *ctx, const char *name, int64_t lease_ms, struct claim *ret, struct err *err)
+static int sim_journal_claim(struct journal *journal, const void *ctx, const char *name, int64_t lease_ms, struct claim *ret,
+	struct err *err)
 {
 	struct actor *actor = actor_of(journal), *holder;
 	struct world *world = actor->world;
@@ -155,8 +158,11 @@ static int sim_journal_claim(struct journal *journal, const void *ctx, const cha
 	world->claim.expires_ms = world->now_ms + lease_ms;
 	actor->token = world->claim.token;
 	world_tell(world, "actor %d claims with token %lld", actor->number, (long long)actor->token);
-	*ret = (struct claim){ .name = mem_strdup(ctx, name), .holder = mem_printf(ctx, "actor %d", actor->number), .token = actor->token,
-		.lease_ms = lease_ms, .safe_until_ms = begun_ms + lease_ms * 3 / 4 };
+	*ret = (struct claim){ .name = mem_strdup(ctx, name),
+		.holder = mem_printf(ctx, "actor %d", actor->number),
+		.token = actor->token,
+		.lease_ms = lease_ms,
+		.safe_until_ms = begun_ms + lease_ms * 3 / 4 };
 	return way_out(actor, err);
 }
 
@@ -199,12 +205,20 @@ static int sim_journal_release(struct journal *journal, struct claim *claim, str
 }
 
 const struct journal_ops sim_journal_ops = {
-	.append = sim_journal_append, .read = sim_journal_read, .claim = sim_journal_claim, .renew = sim_journal_renew, .release = sim_journal_release,
+	.append = sim_journal_append,
+	.read = sim_journal_read,
+	.claim = sim_journal_claim,
+	.renew = sim_journal_renew,
+	.release = sim_journal_release,
 };
 
 void sim_append(struct world *world, const struct sim_run *run, const char *kind, json_t *data)
 {
-	struct entry entry = { .kind = kind, .environment = "production", .run = run->id, .actor = "ana", .data = json_keep(world->ctx, data) };
+	struct entry entry = { .kind = kind,
+		.environment = "production",
+		.run = run->id,
+		.actor = "ana",
+		.data = json_keep(world->ctx, data) };
 
 	add_entry(world, world->ctx, &entry);
 	json_object_set_new(world->acknowledged, entry.id, json_string(entry.hash));

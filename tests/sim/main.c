@@ -1,4 +1,5 @@
-/* sim [--seeds N] [--from S] [--seed S]: lives through worlds and looks for one in which an invariant does not hold. --seed replays one world with a trace.
+/* sim [--seeds N] [--from S] [--seed S]: lives through worlds and looks for one in which an invariant does not hold. --seed replays one
+ * world with a trace.
  * UNSHIP_SIM_SEEDS is the number of worlds when --seeds is not given. */
 #include "sim.h"
 
@@ -8,7 +9,9 @@
 #include "base/text.h"
 #include "data/hash.h"
 
-struct totals { unsigned long long completed, restored, failed, refused, crashes, asked, cancelled, faults, stalls, lost_claims, entries, violated; };
+struct totals {
+	unsigned long long completed, restored, failed, refused, crashes, asked, cancelled, faults, stalls, lost_claims, entries, violated;
+};
 
 static void live_through(uint64_t seed, bool trace, struct totals *totals)
 {
@@ -72,8 +75,9 @@ int main(int argc, char **argv)
 		live_through((uint64_t)seed, trace, &totals);
 	printf("%lld worlds in %.1f s: %llu completed, %llu restored, %llu failed, %llu refused; %llu crashes, %llu store faults, %llu stalls, "
 	       "%llu claims lost, %llu cancellations, %llu answers, %llu entries\n",
-		(long long)seeds, (double)(clock_mono_ms() - begun_ms) / 1000.0, totals.completed, totals.restored, totals.failed, totals.refused, totals.crashes,
-		totals.faults, totals.stalls, totals.lost_claims, totals.cancelled, totals.asked, totals.entries);
+		(long long)seeds, (double)(clock_mono_ms() - begun_ms) / 1000.0, totals.completed, totals.restored, totals.failed,
+		totals.refused, totals.crashes, totals.faults, totals.stalls, totals.lost_claims, totals.cancelled, totals.asked,
+		totals.entries);
 	if (totals.violated)
 		printf("%llu worlds in which an invariant does not hold; replay one with --seed\n", totals.violated);
 	return totals.violated ? 1 : 0;

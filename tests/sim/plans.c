@@ -78,7 +78,8 @@ static json_t *random_step(struct world *world, struct sim_run *run, const char 
 	json_object_set_new(step, "parameters", parameters);
 	json_put_int(step, "timeout", rng_range(rng, 5, 40));
 	if (rng_chance(rng, 500))
-		json_object_set_new(step, "retryPolicy", json_pack("{s:I, s:f}", "maxAttempts", (json_int_t)rng_range(rng, 2, 4), "backoffMultiplier", 2.0));
+		json_object_set_new(step, "retryPolicy",
+			json_pack("{s:I, s:f}", "maxAttempts", (json_int_t)rng_range(rng, 2, 4), "backoffMultiplier", 2.0));
 	return step;
 }
 
@@ -100,8 +101,9 @@ static json_t *random_plan(struct world *world, struct sim_run *run, const char 
 		json_decref(needs);
 		json_array_append_new(steps, step);
 	}
-	return json_keep(world->ctx, json_pack("{s:s, s:s, s:s, s:o}", "id", "sim", "name", "Simulated", "onFailure",
-		policies[rng_range(&world->rng, 0, (int64_t)ARRAY_SIZE(policies) - 1)], "steps", steps));
+	return json_keep(world->ctx,
+		json_pack("{s:s, s:s, s:s, s:o}", "id", "sim", "name", "Simulated", "onFailure",
+			policies[rng_range(&world->rng, 0, (int64_t)ARRAY_SIZE(policies) - 1)], "steps", steps));
 }
 
 static json_t *expected_of(struct world *world, const struct sim_run *run)
@@ -126,13 +128,17 @@ static void make_environment(struct world *world)
 	environment->component_count = 6;
 	environment->components = mem_array(world->ctx, struct component, 6);
 	for (size_t i = 0; i < 6; i++)
-		environment->components[i] = (struct component){ .name = mem_printf(world->ctx, "%sc%d", i < 3 ? "" : "b", (int)(i % 3)), .driver = "sim",
+		environment->components[i] = (struct component){ .name = mem_printf(world->ctx, "%sc%d", i < 3 ? "" : "b", (int)(i % 3)),
+			.driver = "sim",
 			.config = json_make(world->ctx, "{s:s}", "driver", "sim") };
 	environment->probe_count = (size_t)rng_range(&world->rng, 0, 3);
 	environment->probes = mem_array(world->ctx, struct probe_config, 3);
 	for (size_t i = 0; i < 3; i++)
-		environment->probes[i] = (struct probe_config){ .name = mem_printf(world->ctx, "p%d", (int)i), .type = "http", .timeout_ms = 2000,
-			.component = i == 1 ? "c0" : NULL, .config = json_make(world->ctx, "{}") };
+		environment->probes[i] = (struct probe_config){ .name = mem_printf(world->ctx, "p%d", (int)i),
+			.type = "http",
+			.timeout_ms = 2000,
+			.component = i == 1 ? "c0" : NULL,
+			.config = json_make(world->ctx, "{}") };
 }
 
 void plan_world(struct world *world)
@@ -153,7 +159,8 @@ void plan_world(struct world *world)
 		run->cancel_ms = rng_chance(rng, 200) ? rng_range(rng, 0, 30000) : SIM_NEVER;
 		run->answer_ms = SIM_NEVER;
 		sim_append(world, run, ENTRY_RUN_REQUESTED,
-			json_pack("{s:O, s:o, s:s, s:{s:s, s:s, s:s, s:{}}}", "plan", run->plan, "expected", expected_of(world, run), "reason", "test",
-				"context", "environment", "production", "trigger", "manual", "triggeredBy", "ana", "metadata"));
+			json_pack("{s:O, s:o, s:s, s:{s:s, s:s, s:s, s:{}}}", "plan", run->plan, "expected", expected_of(world, run),
+				"reason", "test", "context", "environment", "production", "trigger", "manual", "triggeredBy", "ana",
+				"metadata"));
 	}
 }

@@ -1,6 +1,8 @@
-/* The simulated world: a journal, machines that run unship, workers, targets, people, and two clocks, all in one process and in virtual time. See README.md.
+/* The simulated world: a journal, machines that run unship, workers, targets, people, and two clocks, all in one process and in virtual
+ * time. See README.md.
  *
- * Every incarnation of the runner is a thread, but only the one that holds the baton runs; it hands it on when its operation takes time. So the order of events is decided by the seed alone. */
+ * Every incarnation of the runner is a thread, but only the one that holds the baton runs; it hands it on when its operation takes time.
+ * So the order of events is decided by the seed alone. */
 #ifndef SIM_H
 #define SIM_H
 
@@ -12,13 +14,15 @@
 #include "core/run.h"
 #include "data/json.h"
 
-#define SIM_NEVER INT64_MAX
-#define SIM_ACTORS_MAX 200
+#define SIM_NEVER       INT64_MAX
+#define SIM_ACTORS_MAX  200
 #define SIM_TARGETS_MAX 24
-#define SIM_RUNS_MAX 2
-#define SIM_WORKS_MAX 64
+#define SIM_RUNS_MAX    2
+#define SIM_WORKS_MAX   64
 
-struct rng { uint64_t state; };
+struct rng {
+	uint64_t state;
+};
 uint64_t rng_next(struct rng *rng);
 int64_t rng_range(struct rng *rng, int64_t low, int64_t high); /* both included */
 bool rng_chance(struct rng *rng, int per_mille);
@@ -27,11 +31,11 @@ bool rng_chance(struct rng *rng, int per_mille);
 struct target {
 	const char *subject;
 	const char *start, *version;
-	bool observable;      /* otherwise its driver cannot say what is there */
+	bool observable; /* otherwise its driver cannot say what is there */
 	bool undoable;
-	bool tells;           /* observe says atTarget itself */
+	bool tells;             /* observe says atTarget itself */
 	bool captures_silently; /* capture does not say what it saw */
-	bool lies;            /* once: says done, did nothing. Only observable ones: nobody could find the others out */
+	bool lies;              /* once: says done, did nothing. Only observable ones: nobody could find the others out */
 };
 
 struct sim_run {
@@ -39,9 +43,9 @@ struct sim_run {
 	json_t *plan;
 	struct target *targets[SIM_TARGETS_MAX];
 	size_t target_count;
-	bool mismatch;        /* expected says something else than what is there */
+	bool mismatch;                                      /* expected says something else than what is there */
 	int64_t start_ms, contend_ms, cancel_ms, answer_ms; /* what happens next, and when */
-	int64_t healthy_ms;   /* probes pass from then on */
+	int64_t healthy_ms;                                 /* probes pass from then on */
 	int effects;
 	bool over;
 	int asked;
@@ -61,8 +65,14 @@ struct sim_work {
 };
 
 struct actor;
-struct sim_journal { struct journal base; struct actor *actor; };
-struct sim_executor { struct executor base; struct actor *actor; };
+struct sim_journal {
+	struct journal base;
+	struct actor *actor;
+};
+struct sim_executor {
+	struct executor base;
+	struct actor *actor;
+};
 
 /* One incarnation of a runner. */
 struct actor {
@@ -74,7 +84,7 @@ struct actor {
 	pthread_t thread;
 	sem_t turn;
 	bool alive, crashed;
-	bool remote;          /* on another host: its death is not noticed, its lease has to run out */
+	bool remote; /* on another host: its death is not noticed, its lease has to run out */
 	int64_t wake_ms;
 	int64_t token;
 	struct sim_work works[SIM_WORKS_MAX];
@@ -82,7 +92,9 @@ struct actor {
 };
 
 /* How bad this world is; drawn from the seed. Rates in 1/1000 per operation. */
-struct mood { int crash, store, stall, slow, driver, observe, jump; };
+struct mood {
+	int crash, store, stall, slow, driver, observe, jump;
+};
 
 struct world {
 	void *ctx;
@@ -99,17 +111,23 @@ struct world {
 	size_t actor_count;
 	struct entry *entries;
 	size_t entry_count, entry_room;
-	json_t *acknowledged;  /* entry id -> hash */
-	json_t *snapshots;     /* directory -> version */
-	json_t *effects;       /* key -> how often */
-	json_t *doubtful;      /* keys of attempts on what cannot be observed that ended without a word */
-	struct { const char *name; int64_t token, expires_ms; struct actor *holder; } claim;
+	json_t *acknowledged; /* entry id -> hash */
+	json_t *snapshots;    /* directory -> version */
+	json_t *effects;      /* key -> how often */
+	json_t *doubtful;     /* keys of attempts on what cannot be observed that ended without a word */
+	struct {
+		const char *name;
+		int64_t token, expires_ms;
+		struct actor *holder;
+	} claim;
 	struct environment environment;
 	struct target targets[SIM_TARGETS_MAX];
 	size_t target_count;
 	struct sim_run runs[SIM_RUNS_MAX];
 	size_t run_count;
-	struct { unsigned completed, restored, failed, refused, crashes, asked, cancelled, faults, stalls, lost_claims; } tally;
+	struct {
+		unsigned completed, restored, failed, refused, crashes, asked, cancelled, faults, stalls, lost_claims;
+	} tally;
 };
 
 /* world.c */

@@ -1,4 +1,5 @@
-/* Time and who runs in it. One baton: whoever holds it decides what happens next (an effect of a worker, an event, another incarnation's turn), in order of virtual time. */
+/* Time and who runs in it. One baton: whoever holds it decides what happens next (an effect of a worker, an event, another incarnation's
+ * turn), in order of virtual time. */
 #include "sim.h"
 
 #include <stdarg.h>
@@ -7,7 +8,7 @@
 #include "runner/runner.h"
 
 #define OPERATIONS_MAX 60000
-#define TIME_MAX_MS (12 * 3600 * 1000)
+#define TIME_MAX_MS    (12 * 3600 * 1000)
 
 /* splitmix64: https://prng.di.unimi.it/splitmix64.c describes it; written anew. */
 uint64_t rng_next(struct rng *rng)
@@ -117,7 +118,8 @@ static void follow_up(struct actor *actor, int r, const struct err *err)
 			sim->answer_ms = world->now_ms + rng_range(&world->rng, 0, 60000);
 	} else {
 		for (size_t i = 0; i < world->actor_count; i++)
-			if (world->actors[i] != actor && world->actors[i]->alive && !world->actors[i]->crashed && world->actors[i]->run == sim)
+			if (world->actors[i] != actor && world->actors[i]->alive && !world->actors[i]->crashed &&
+				world->actors[i]->run == sim)
 				return;
 		sim->start_ms = MIN(sim->start_ms, world->now_ms + rng_range(&world->rng, 0, 10000));
 	}
@@ -128,9 +130,14 @@ static void *live(void *user)
 	struct actor *actor = user;
 	struct world *world = actor->world;
 	struct runner runner = {
-		.journal = &actor->journal.base, .executor = &actor->executor.base, .environment = &world->environment,
+		.journal = &actor->journal.base,
+		.executor = &actor->executor.base,
+		.environment = &world->environment,
 		.places = { .project_dir = "/p", .state_dir = "/p/s", .store = "sim", .snapshot_root = "/s", .record_root = "/r" },
-		.actor = "sim", .seal = seal, .interrupted = is_dead, .user = actor,
+		.actor = "sim",
+		.seal = seal,
+		.interrupted = is_dead,
+		.user = actor,
 	};
 	struct err err = ERR_INIT;
 	void *ctx = mem_context(NULL);
@@ -289,8 +296,8 @@ static struct actor *next_actor(const struct world *world)
 static void check_bounds(struct world *world)
 {
 	if (!world->failed && (world->operations > OPERATIONS_MAX || world->now_ms > TIME_MAX_MS))
-		world_violated(world, "every run ends or waits for a person", "not after %lld operations and %lld s", (long long)world->operations,
-			(long long)(world->now_ms / 1000));
+		world_violated(world, "every run ends or waits for a person", "not after %lld operations and %lld s",
+			(long long)world->operations, (long long)(world->now_ms / 1000));
 	for (size_t i = 0; world->failed && i < world->actor_count; i++)
 		world->actors[i]->crashed = true;
 }
@@ -353,8 +360,12 @@ static void draw_mood(struct world *world)
 	static const int crash[] = { 0, 5, 30 }, store[] = { 0, 0, 10, 60 }, stall[] = { 0, 0, 5, 20 }, slow[] = { 0, 20 };
 	static const int driver[] = { 0, 60, 250 }, observe[] = { 0, 50, 250 };
 
-	world->mood = (struct mood){ .crash = crash[rng_range(rng, 0, 2)], .store = store[rng_range(rng, 0, 3)], .stall = stall[rng_range(rng, 0, 3)],
-		.slow = slow[rng_range(rng, 0, 1)], .driver = driver[rng_range(rng, 0, 2)], .observe = observe[rng_range(rng, 0, 2)] };
+	world->mood = (struct mood){ .crash = crash[rng_range(rng, 0, 2)],
+		.store = store[rng_range(rng, 0, 3)],
+		.stall = stall[rng_range(rng, 0, 3)],
+		.slow = slow[rng_range(rng, 0, 1)],
+		.driver = driver[rng_range(rng, 0, 2)],
+		.observe = observe[rng_range(rng, 0, 2)] };
 	world->crashes_left = (int)rng_range(rng, 0, 8);
 	world->faults_left = (int)rng_range(rng, 0, 20);
 	world->stalls_left = (int)rng_range(rng, 0, 4);
@@ -369,7 +380,10 @@ static void draw_mood(struct world *world)
 
 void world_make(struct world *world, uint64_t seed, bool trace)
 {
-	*world = (struct world){ .ctx = mem_context(NULL), .seed = seed, .trace = trace, .rng = { .state = seed * 0x2545f4914f6cdd1du + 1 } };
+	*world = (struct world){ .ctx = mem_context(NULL),
+		.seed = seed,
+		.trace = trace,
+		.rng = { .state = seed * 0x2545f4914f6cdd1du + 1 } };
 	world->wall_offset_ms = 1800000000000;
 	world->acknowledged = json_keep(world->ctx, json_object());
 	world->snapshots = json_keep(world->ctx, json_object());

@@ -81,14 +81,17 @@ static int takes_value(const void *ctx, const char *name)
 	return -1;
 }
 
-static void set_common(struct cli *cli, const struct common_option *option, const char *value)
+static int set_common(struct cli *cli, const struct common_option *option, const char *value, struct err *err)
 {
 	char *place = (char *)cli + option->offset;
 
-	if (option->value)
-		*(const char **)(void *)place = value;
-	else
+	if (!option->value)
 		*(bool *)(void *)place = true;
+	else if (*(const char **)(void *)place)
+		return err_set(err, ERR_USAGE, "option '%s' is given twice", option->name);
+	else
+		*(const char **)(void *)place = value;
+	return 0;
 }
 
 static int unknown_option(const void *ctx, const char *name, struct err *err)
@@ -127,8 +130,7 @@ static int take_option(struct cli *cli, struct parsed *parsed, int argc, char **
 				return err_set(err, ERR_USAGE, "option '%s' needs a value", text);
 			if (!common->value && equals)
 				return err_set(err, ERR_USAGE, "option '%s' takes no value", text);
-			set_common(cli, common, equals ? equals + 1 : common->value ? argv[++*index] : NULL);
-			return 0;
+			return set_common(cli, common, equals ? equals + 1 : common->value ? argv[++*index] : NULL, err);
 		}
 		if (!text_starts_with(text, "--"))
 			return err_set(err, ERR_USAGE, "unknown option '%s'", text);
@@ -209,20 +211,64 @@ static int match(const void *ctx, const char *pattern, const struct parsed *pars
 	return word == parsed->word_count ? score : -1;
 }
 
-static int no_command(struct cli *cli, const struct parsed *parsed, struct err *err)
+/* The forms of a command, for a message: "audit verify, audit search". */
+static char *forms_of(const void *ctx, const char *first)
 {
-	const char *names[128], *nearest;
-	size_t count = 0;
+	char *forms = mem_strdup(ctx, "");
 
-	for (const struct command *command = commands; command->pattern && count < ARRAY_SIZE(names) - 1; command++)
-		names[count++] = text_split(cli->ctx, command->pattern, ' ')[0];
-	names[count] = NULL;
-	for (size_t i = 0; i < count; i++)
-		if (!strcmp(names[i], parsed->words[0]))
-			return err_set(err, ERR_USAGE, "'%s' is used otherwise: see `unship help %s`", parsed->words[0], parsed->words[0]);
-	nearest = text_nearest(parsed->words[0], names);
-	return err_set(err, ERR_USAGE, "unknown command '%s'%s%s%s", parsed->words[0], nearest ? "; did you mean '" : "", nearest ? nearest : "",
-		nearest ? "'?" : "");
+	for (const struct command *command = commands; command->pattern; command++)
+		if (!strcmp(text_split(ctx, command->pattern, ' ')[0], first))
+			forms = mem_appendf(forms, "%s`unship %s`", *forms ? ", " : "", command_usage(ctx, command->pattern));
+	return forms;
+}
+
+/* The words fit no pattern. Names the nearest: of the first words, or of the literals that follow a right first word. */
+static int no_command(const void *ctx, const struct parsed *parsed, struct err *err)
+{
+	const char *first = parsed->words[0], *firsts[128], *others[128], *nearest;
+	size_t first_count = 0, other_count = 0;
+	bool known = false;
+
+	for (const struct command *command = commands; command->pattern && first_count < ARRAY_SIZE(firsts) - 1; command++) {
+		char **parts = text_split(ctx, command->pattern, ' ');
+
+		firsts[first_count++] = parts[0];
+		if (strcmp(parts[0], first) != 0)
+			continue;
+		known = true;
+		for (parts++; *parts && other_count < ARRAY_SIZE(others) - 1; parts++)
+			if ((*parts)[0] != '{')
+				others[other_count++] = *parts;
+	}
+	firsts[first_count] = others[other_count] = NULL;
+	if (!known) {
+		nearest = text_nearest(first, firsts);
+		return err_set(err, ERR_USAGE, "unknown command '%s'%s%s%s", first, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+			nearest ? "'?" : "");
+	}
+	for (size_t i = 1; i < parsed->word_count; i++) {
+		nearest = text_nearest(parsed->words[i], others);
+		if (nearest && strcmp(nearest, parsed->words[i]) != 0)
+			return err_set(err, ERR_USAGE, "'%s' is not known here; did you mean '%s'? There is %s", parsed->words[i], nearest,
+				forms_of(ctx, first));
+	}
+	return err_set(err, ERR_USAGE, "'%s' is used as %s", first, forms_of(ctx, first));
+}
+
+/* Help was asked for: of one form when the words choose one, else of all forms of the first word. */
+static int choose_help(struct cli *cli, const struct parsed *parsed, struct err *err)
+{
+	size_t forms = 0;
+
+	for (const struct command *command = commands; command->pattern; command++)
+		forms += !strcmp(text_split(cli->ctx, command->pattern, ' ')[0], parsed->words[0]);
+	if (!forms)
+		return no_command(cli->ctx, parsed, err);
+	if (!cli->command || (parsed->word_count == 1 && forms > 1)) {
+		cli->command = NULL;
+		json_put_str(cli->input, "topic", parsed->words[0]);
+	}
+	return 0;
 }
 
 static int choose_command(struct cli *cli, const struct parsed *parsed, struct err *err)
@@ -239,10 +285,12 @@ static int choose_command(struct cli *cli, const struct parsed *parsed, struct e
 			cli->command = command;
 		}
 	}
+	if (cli->help)
+		return choose_help(cli, parsed, err);
 	if (best < 0)
-		return cli->help ? 0 : no_command(cli, parsed, err);
-	if (!best_complete && !cli->help)
-		return err_set(err, ERR_USAGE, "something is missing: unship %s", cli->command->pattern);
+		return no_command(cli->ctx, parsed, err);
+	if (!best_complete)
+		return err_set(err, ERR_USAGE, "something is missing: unship %s", command_usage(cli->ctx, cli->command->pattern));
 	match(cli->ctx, cli->command->pattern, parsed, cli->input, &complete);
 	return 0;
 }
@@ -270,6 +318,8 @@ static int give(struct cli *cli, const struct field *field, const struct given *
 
 		if (r < 0)
 			return err_in(err, "option '--%s'", given->name);
+		if (present)
+			return err_set(err, ERR_USAGE, "option '--%s' is given twice", given->name);
 		json_put_int(cli->input, name, number);
 		return 0;
 	}
@@ -298,17 +348,79 @@ static int give(struct cli *cli, const struct field *field, const struct given *
 	}
 }
 
+/* Common options that mean something only to some commands: nothing that was written is passed over in silence. */
+static int check_common(const struct cli *cli, struct err *err)
+{
+	const char *extra = cli->command->extra ? cli->command->extra : "";
+	const struct { const char *name; bool given; } some[] = {
+		{ "watch", cli->watch }, { "interactive", cli->interactive }, { "output", cli->output }, { "confirm", cli->confirm },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(some); i++)
+		if (some[i].given && !strstr(extra, some[i].name))
+			return err_set(err, ERR_USAGE, "`unship %s` has no option '--%s'", command_usage(cli->ctx, cli->command->pattern), some[i].name);
+	return 0;
+}
+
+/* In the words of the command line, before anything is opened. */
+static int check_required(const struct cli *cli, const struct operation *operation, struct err *err)
+{
+	for (const struct field *field = operation->fields; field->member; field++)
+		if (field->required && !json_object_get(cli->input, field_name(cli->ctx, field)))
+			return err_set(err, ERR_USAGE, "option '%s' is missing: %s", args_option_name(cli->ctx, field), field->help);
+	return 0;
+}
+
+/* `unship --version` and `-V`, as everywhere else; with a command `--version` is an option of that command. */
+static bool asks_version(int argc, char **argv)
+{
+	bool asked = false;
+
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--version") || !strcmp(argv[i], "-V"))
+			asked = true;
+		else if (strcmp(argv[i], "--json") != 0)
+			return false;
+	}
+	return asked;
+}
+
+static int take_options(struct cli *cli, const struct parsed *parsed, const struct operation *operation, struct err *err)
+{
+	for (size_t i = 0; i < parsed->option_count; i++) {
+		const struct field *field = operation ? find_field(cli->ctx, operation, parsed->options[i].name) : NULL;
+		int r;
+
+		if (!field)
+			return err_set(err, ERR_USAGE, "`unship %s` has no option '--%s'", command_usage(cli->ctx, cli->command->pattern),
+				parsed->options[i].name);
+		r = give(cli, field, &parsed->options[i], err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 int args_parse(struct cli *cli, int argc, char **argv, struct err *err)
 {
+	char *version[] = { argv[0], (char[]){ "version" }, NULL };
 	struct parsed parsed = { 0 };
 	const struct operation *operation;
 	int r;
 
 	cli->input = json_keep(cli->ctx, json_object());
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		cli->json = cli->json || !strcmp(argv[i], "--json"); /* also when an option before it is wrong: the error is a document then */
+	if (asks_version(argc, argv)) {
+		argc = 2;
+		argv = version;
+	}
 	r = split(cli, &parsed, argc, argv, err);
 	if (r < 0)
 		return r;
 	if (parsed.word_count == 0) {
+		if (parsed.option_count)
+			return err_set(err, ERR_USAGE, "option '--%s' needs a command before it", parsed.options[0].name);
 		cli->help = true;
 		return 0;
 	}
@@ -316,14 +428,10 @@ int args_parse(struct cli *cli, int argc, char **argv, struct err *err)
 	if (r < 0 || cli->help)
 		return r;
 	operation = cli->command->operation ? operation_find(cli->command->operation) : NULL;
-	for (size_t i = 0; i < parsed.option_count; i++) {
-		const struct field *field = operation ? find_field(cli->ctx, operation, parsed.options[i].name) : NULL;
-
-		if (!field)
-			return err_set(err, ERR_USAGE, "`unship %s` has no option '--%s'", cli->command->pattern, parsed.options[i].name);
-		r = give(cli, field, &parsed.options[i], err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	r = take_options(cli, &parsed, operation, err);
+	if (r == 0)
+		r = check_common(cli, err);
+	if (r == 0 && operation)
+		r = check_required(cli, operation, err);
+	return r;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -62,6 +63,7 @@ static void tell(void *user, const char *message)
 /* The last word before the first change: the plan was shown; the name typed, or --yes, or --confirm=NAME. */
 static int typed_name(struct cli *cli, const char *name, const char *what, struct err *err)
 {
+	bool named = cli->command->extra && strstr(cli->command->extra, "confirm");
 	char *answer;
 	int r;
 
@@ -69,14 +71,18 @@ static int typed_name(struct cli *cli, const char *name, const char *what, struc
 		return 0;
 	if (cli->confirm) {
 		if (strcmp(cli->confirm, name) != 0)
-			return err_set(err, ERR_USAGE, "--confirm=%s does not name '%s'", cli->confirm, name);
+			return err_set(err, ERR_USAGE, "--confirm=%s does not name '%s': nothing was changed", cli->confirm, name);
 		return 0;
 	}
-	r = ask(cli, mem_printf(cli->ctx, "%s Type %s to go on: ", what, styled(cli, "bold", name)), "--yes or --confirm=NAME", &answer, err);
+	r = ask(cli, mem_printf(cli->ctx, "%s Type %s to go on: ", what, styled(cli, "bold", name)),
+		named ? mem_printf(cli->ctx, "--yes or --confirm=%s", name) : "--yes", &answer, err);
+	cli->declined = r == -ERR_CANCELLED;
 	if (r < 0)
 		return r;
-	if (strcmp(answer, name) != 0)
+	if (strcmp(answer, name) != 0) {
+		cli->declined = true;
 		return err_set(err, ERR_CANCELLED, "'%s' was typed, not '%s': nothing was changed", answer, name);
+	}
 	return 0;
 }
 
@@ -95,18 +101,26 @@ static int confirm_rollback(void *user, json_t *plan, struct err *err)
 	return 0;
 }
 
-/* Commands that change much and have no plan to show. */
+/* Commands that change much and have no plan to show. What is about a run names that run and wants the name of its environment. */
 static int confirm_plain(struct cli *cli, struct err *err)
 {
-	const char *extra = cli->command->extra;
+	const char *extra = cli->command->extra, *words = command_usage(cli->ctx, cli->command->pattern), *id;
+	struct run_row run;
+	int r;
 
-	if (!extra || !strstr(extra, "yes") || !strcmp(cli->command->operation, "rollbacks.create"))
+	if (!extra || !strstr(extra, "yes") || !strcmp(cli->command->operation, "rollbacks.create") || json_flag(cli->input, "dryRun", false))
 		return 0;
-	if (json_flag(cli->input, "dryRun", false))
-		return 0;
-	if (cli->yes || (cli->confirm && !strcmp(cli->confirm, "yes")))
-		return 0;
-	return typed_name(cli, "yes", mem_printf(cli->ctx, "This is a change: unship %s.", cli->command->pattern), err);
+	if (!strstr(extra, "confirm"))
+		return typed_name(cli, "yes", mem_printf(cli->ctx, "This is a change: unship %s.", words), err);
+	r = workspace_run_id(&cli->op, json_str(cli->input, "id", NULL), &id, err);
+	if (r == 0)
+		r = store_run(cli->op.workspace->store, cli->ctx, id, &run, err);
+	if (r < 0)
+		return r;
+	return typed_name(cli, run.environment,
+		mem_printf(cli->ctx, "This changes the environment: unship %s of %s, requested by %s at %s (%s).", cli->command->pattern[0] == 'u' ? "undo" :
+			"snapshots restore", run.id, run.actor, clock_format(cli->ctx, run.requested_ms), run.reason ? run.reason : run.status),
+		err);
 }
 
 static int ask_reason(struct cli *cli, struct err *err)
@@ -117,9 +131,20 @@ static int ask_reason(struct cli *cli, struct err *err)
 	if (strcmp(cli->command->operation, "rollbacks.create") != 0 || json_flag(cli->input, "dryRun", false) || json_str(cli->input, "reason", NULL))
 		return 0;
 	r = ask(cli, "Reason (kept in the audit trail): ", "--reason", &reason, err);
+	cli->declined = r == -ERR_CANCELLED;
 	if (r == 0)
 		json_put_str(cli->input, "reason", reason);
 	return r;
+}
+
+/* What to do about an error: the table's hint, more to the point where the command line knows more. */
+static const char *hint_for(const struct cli *cli, const struct err *err)
+{
+	if (cli->declined)
+		return "nothing was changed";
+	if (err->code == ERR_USAGE && cli->command)
+		return mem_printf(cli->ctx, "see `unship help %s`", text_split(cli->ctx, cli->command->pattern, ' ')[0]);
+	return err_info(err->code)->hint;
 }
 
 static void finish(struct cli *cli, json_t *answer, const struct err *err, bool failed)
@@ -129,7 +154,7 @@ static void finish(struct cli *cli, json_t *answer, const struct err *err, bool 
 
 		if (failed && json_is_object(document))
 			json_object_set_new(document, "error", json_pack("{s:s, s:s, s:s}", "code", err_info(err->code)->name, "message", err->text, "hint",
-				err_info(err->code)->hint));
+				hint_for(cli, err)));
 		printf("%s\n", secret_redact(cli->ctx, json_pretty(cli->ctx, document)));
 		json_decref(document);
 		return;
@@ -144,8 +169,27 @@ static void finish(struct cli *cli, json_t *answer, const struct err *err, bool 
 
 		fprintf(stderr, "%s %s\n", styled(cli, "red", "unship:"), text_printable(cli->ctx, text, strlen(text), false));
 		if (!answer || !json_object_get(answer, "next"))
-			fprintf(stderr, "%s\n", styled(cli, "dim", mem_printf(cli->ctx, "        %s", err_info(err->code)->hint)));
+			fprintf(stderr, "%s\n", styled(cli, "dim", mem_printf(cli->ctx, "        %s", hint_for(cli, err))));
 	}
+}
+
+/* --output: the plan or the runbook of the answer, whole or not at all. */
+static int write_output(struct cli *cli, json_t *answer, struct err *err)
+{
+	json_t *plan = json_object_get(answer, "plan");
+	const char *text = plan ? mem_append(json_pretty(cli->ctx, plan), "\n") : json_str(answer, "markdown", NULL);
+	int r;
+
+	if (!text)
+		return 0;
+	r = fs_write_atomic(cli->output, text, strlen(text), 0644, err);
+	if (r < 0)
+		return err_in(err, "--output %s", cli->output);
+	if (plan)
+		say(cli, "written to %s; `unship rollback %s --plan %s --reason ...` runs it", cli->output, json_str(answer, "environment", "ENV"), cli->output);
+	else
+		say(cli, "written to %s", cli->output);
+	return 0;
 }
 
 static int open_workspace(struct cli *cli, const struct operation *operation, struct err *err)
@@ -156,7 +200,7 @@ static int open_workspace(struct cli *cli, const struct operation *operation, st
 	if (server && *server)
 		return err_set(err, ERR_UNSUPPORTED, "this unship works on the project in its directory; it cannot speak to a server (%s) yet", server);
 	r = workspace_open(cli->ctx, cli->dir ? cli->dir : ".", cli->catalogue, &cli->op.workspace, err);
-	if (r == -ERR_NOT_FOUND && operation && operation->anywhere && !cli->dir)
+	if (r == -ERR_NOT_FOUND && operation && operation->anywhere && fs_exists(cli->dir ? cli->dir : "."))
 		return 0;
 	return r;
 }
@@ -183,6 +227,8 @@ static int run_operation(struct cli *cli, json_t **ret, struct err *err)
 	r = operation_call(&cli->op, operation, cli->input, ret, err);
 	live_stop(cli->live);
 	cli->live = NULL;
+	if (r == 0 && cli->output)
+		r = write_output(cli, *ret, err);
 	return r;
 }
 
@@ -212,13 +258,16 @@ int cli_main(const struct catalogue *catalogue, int argc, char **argv)
 		cli->colour = false;
 	log_setup(cli->verbose ? LOG_DEBUG : LOG_WARN, cli->json ? LOG_JSON : LOG_TEXT, 2);
 	if (r == 0 && cli->help) {
-		help_print(cli, stdout);
-		return 0;
+		r = help_print(cli, &err);
+		if (r == 0)
+			return 0;
 	}
 	cli->op = (struct op){ .ctx = ctx, .catalogue = catalogue, .actor = who(ctx), .watch = live_watch, .tell = tell, .confirm = confirm_rollback,
 		.interrupted = was_interrupted, .user = cli };
 	if (r == 0)
 		r = cli->command->operation ? run_operation(cli, &answer, &err) : cli->command->run(cli, &err);
+	if (!answer)
+		answer = cli->answer;
 	if (r < 0 || answer)
 		finish(cli, answer, &err, r < 0);
 	fflush(stdout);

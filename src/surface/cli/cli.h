@@ -16,7 +16,9 @@ struct cli {
 	struct op op;
 	struct live *live;       /* live view of a run; NULL when none */
 	const struct command *command;
-	json_t *input;           /* what was given, for the operation */
+	json_t *input;           /* what was given, for the operation; with `help`: {"topic"} */
+	json_t *answer;          /* of a command that is shown before it may fail (status --watch): printed once, at the end */
+	bool declined;           /* a person said no, or nothing: no change was begun */
 };
 
 struct command {
@@ -35,9 +37,11 @@ int cli_main(const struct catalogue *catalogue, int argc, char **argv);
 /* args.c: splits argv into the command, its input and the common options. ERR_USAGE names the nearest word. cli->command is set as far as it could be found (for help). */
 must_check int args_parse(struct cli *cli, int argc, char **argv, struct err *err);
 char *args_option_name(const void *ctx, const struct field *field); /* "--git-sha" */
+char *command_usage(const void *ctx, const char *pattern);          /* "deployments show ID" */
 
 /* help.c */
-void help_print(struct cli *cli, FILE *out);             /* of cli->command, or of all */
+/* Of cli->command; of all forms of the topic in cli->input; of all. As a document with --json. ERR_USAGE: there is no such topic. */
+must_check int help_print(struct cli *cli, struct err *err);
 int help_run(struct cli *cli, struct err *err);
 int version_run(struct cli *cli, struct err *err);
 /* completion.c, init.c, interactive.c */

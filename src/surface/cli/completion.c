@@ -26,6 +26,14 @@ static char *add_once(const void *ctx, char *words, const char *word)
 	return mem_appendf(words, "%s%s", *words ? " " : "", word);
 }
 
+/* A switch that is on unless it is switched off is written --no-NAME. */
+static char *field_option_name(const void *ctx, const struct field *field)
+{
+	char *name = args_option_name(ctx, field);
+
+	return field->type == FIELD_TYPE_BOOL && field->fallback && !strcmp(field->fallback, "true") ? mem_printf(ctx, "--no-%s", name + 2) : name;
+}
+
 /* What may follow the first word: literals of the patterns and all options of their operations. */
 static char *followers(struct cli *cli, const char *first)
 {
@@ -41,50 +49,60 @@ static char *followers(struct cli *cli, const char *first)
 			if ((*parts)[0] != '{')
 				words = add_once(cli->ctx, words, *parts);
 		for (const struct field *field = operation ? operation->fields : NULL; field && field->member; field++)
-			words = add_once(cli->ctx, words, args_option_name(cli->ctx, field));
+			words = add_once(cli->ctx, words, field_option_name(cli->ctx, field));
 	}
+	if (!strcmp(first, "completion"))
+		words = mem_append(words, "bash zsh fish");
+	if (!strcmp(first, "help"))
+		words = mem_append(words, first_words(cli));
 	return mem_append(words, " --json --dir --quiet --yes --help");
 }
 
-static void print_bash(struct cli *cli, const char *prologue)
+static char *bash_script(struct cli *cli, const char *prologue)
 {
-	char **words = text_split(cli->ctx, first_words(cli), ' ');
+	char **words = text_split(cli->ctx, first_words(cli), ' '), *script;
 
-	printf("%s_unship()\n{\n\tlocal current=\"${COMP_WORDS[COMP_CWORD]}\"\n\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-	       "\t\tmapfile -t COMPREPLY < <(compgen -W \"%s\" -- \"$current\")\n\t\treturn\n\tfi\n\tlocal words=\n\tcase \"${COMP_WORDS[1]}\" in\n",
+	script = mem_printf(cli->ctx,
+		"%s_unship()\n{\n\tlocal current=\"${COMP_WORDS[COMP_CWORD]}\"\n\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+		"\t\tCOMPREPLY=($(compgen -W \"%s\" -- \"$current\"))\n\t\treturn\n\tfi\n\tlocal words=\n\tcase \"${COMP_WORDS[1]}\" in\n",
 		prologue, first_words(cli));
 	for (; *words; words++)
-		printf("\t%s) words=\"%s\" ;;\n", *words, followers(cli, *words));
-	printf("\tesac\n\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\")\n}\ncomplete -o default -F _unship unship\n");
+		script = mem_appendf(script, "\t%s) words=\"%s\" ;;\n", *words, followers(cli, *words));
+	return mem_append(script, "\tesac\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n}\ncomplete -o default -F _unship unship\n");
 }
 
-static void print_fish(struct cli *cli)
+static char *fish_script(struct cli *cli)
 {
-	char **words = text_split(cli->ctx, first_words(cli), ' ');
+	char **words = text_split(cli->ctx, first_words(cli), ' '), *script = mem_strdup(cli->ctx, "");
 
 	for (; *words; words++) {
 		char **next = text_split(cli->ctx, followers(cli, *words), ' ');
 
-		printf("complete -c unship -n __fish_use_subcommand -f -a %s\n", *words);
+		script = mem_appendf(script, "complete -c unship -n __fish_use_subcommand -f -a %s\n", *words);
 		for (; *next; next++)
 			if (text_starts_with(*next, "--"))
-				printf("complete -c unship -n '__fish_seen_subcommand_from %s' -l %s\n", *words, *next + 2);
+				script = mem_appendf(script, "complete -c unship -n '__fish_seen_subcommand_from %s' -l %s\n", *words, *next + 2);
 			else
-				printf("complete -c unship -n '__fish_seen_subcommand_from %s' -f -a %s\n", *words, *next);
+				script = mem_appendf(script, "complete -c unship -n '__fish_seen_subcommand_from %s' -f -a %s\n", *words, *next);
 	}
+	return script;
 }
 
 int completion_run(struct cli *cli, struct err *err)
 {
-	const char *shell = json_str(cli->input, "shell", "");
+	const char *shell = json_str(cli->input, "shell", ""), *script;
 
 	if (!strcmp(shell, "bash"))
-		print_bash(cli, "");
+		script = bash_script(cli, "");
 	else if (!strcmp(shell, "zsh"))
-		print_bash(cli, "autoload -U +X bashcompinit && bashcompinit\n");
+		script = bash_script(cli, "autoload -U +X bashcompinit && bashcompinit\n");
 	else if (!strcmp(shell, "fish"))
-		print_fish(cli);
+		script = fish_script(cli);
 	else
 		return err_set(err, ERR_USAGE, "'%s' is not among the shells that are known: bash, zsh, fish", shell);
+	if (cli->json)
+		cli->answer = json_make(cli->ctx, "{s:s, s:s}", "shell", shell, "script", script);
+	else
+		fputs(script, stdout);
 	return 0;
 }

@@ -10,7 +10,7 @@ static const char *summary_of(const struct command *command)
 }
 
 /* "{environment}" as "ENVIRONMENT", "{id?}" as "[ID]". */
-static char *usage_of(const void *ctx, const char *pattern)
+char *command_usage(const void *ctx, const char *pattern)
 {
 	char **parts = text_split(ctx, pattern, ' ');
 	char *usage = mem_strdup(ctx, "");
@@ -59,12 +59,12 @@ static void print_fields(struct cli *cli, FILE *out, const struct command *comma
 	}
 }
 
-static void print_one(struct cli *cli, FILE *out)
+static void print_one(struct cli *cli, FILE *out, bool another)
 {
 	const struct command *command = cli->command;
 	const char *extra = command->extra ? command->extra : "";
 
-	fprintf(out, "unship %s\n  %s\n\n", usage_of(cli->ctx, command->pattern), summary_of(command));
+	fprintf(out, "%sunship %s\n  %s\n\n", another ? "\n" : "", command_usage(cli->ctx, command->pattern), summary_of(command));
 	if (command->operation)
 		print_fields(cli, out, command, operation_find(command->operation));
 	if (strstr(extra, "yes"))
@@ -81,40 +81,68 @@ static void print_one(struct cli *cli, FILE *out)
 	fprintf(out, "  %-32s %s\n", "-C, --dir DIR", "project directory instead of this one");
 }
 
-void help_print(struct cli *cli, FILE *out)
+static void print_all(struct cli *cli, FILE *out)
 {
-	if (cli->command && strcmp(cli->command->pattern, "help {topic?}") != 0) {
-		print_one(cli, out);
-		return;
-	}
 	fprintf(out, "unship takes a bad release back, safely.\n\nUsage: unship COMMAND [OPTIONS]\n\n");
 	for (const struct command *command = commands; command->pattern; command++)
-		fprintf(out, "  %-40s %s\n", usage_of(cli->ctx, command->pattern), summary_of(command));
+		fprintf(out, "  %-40s %s\n", command_usage(cli->ctx, command->pattern), summary_of(command));
 	fprintf(out, "\nEverywhere: --json, -C DIR, -q, --no-input, --help. At three in the morning: `unship rollback ENV --reason ...` shows what it would do and asks.\n");
 	fprintf(out, "Exit codes: 0 done; 1 failed, system restored; 2 invalid input; 3 refused; 4 conflict; 5 failed and NOT restored, a person is needed;\n"
 		     "6 store or server unreachable; 130 interrupted.\n");
 }
 
-int help_run(struct cli *cli, struct err *err)
+static json_t *command_json(struct cli *cli, const struct command *command)
+{
+	const struct operation *operation = command->operation ? operation_find(command->operation) : NULL;
+	json_t *options = json_array();
+
+	for (const struct field *field = operation ? operation->fields : NULL; field && field->member; field++)
+		if (!in_pattern(cli->ctx, command->pattern, field_name(cli->ctx, field)))
+			json_array_append_new(options, json_pack("{s:s, s:s, s:s, s:b}", "name", args_option_name(cli->ctx, field), "type",
+				field_type_name(field->type), "help", field->help, "required", field->required));
+	return json_pack("{s:s, s:s, s:o}", "usage", command_usage(cli->ctx, command->pattern), "summary", summary_of(command), "options", options);
+}
+
+int help_print(struct cli *cli, struct err *err)
 {
 	const char *topic = json_str(cli->input, "topic", NULL);
-	bool found = false;
+	const struct command *only = cli->command && strcmp(cli->command->pattern, "help {topic?}") != 0 ? cli->command : NULL;
+	json_t *list = json_keep(cli->ctx, json_array());
+	size_t found = 0;
 
-	if (!topic) {
-		cli->command = NULL;
-		help_print(cli, stdout);
+	if (!only && !topic && !cli->json) {
+		print_all(cli, stdout);
 		return 0;
 	}
 	for (const struct command *command = commands; command->pattern; command++) {
-		if (strcmp(text_split(cli->ctx, command->pattern, ' ')[0], topic) != 0)
+		if (only ? command != only : topic && strcmp(text_split(cli->ctx, command->pattern, ' ')[0], topic) != 0)
 			continue;
-		if (found)
-			printf("\n");
 		cli->command = command;
-		print_one(cli, stdout);
-		found = true;
+		if (cli->json)
+			json_array_append_new(list, command_json(cli, command));
+		else
+			print_one(cli, stdout, found > 0);
+		found++;
 	}
-	return found ? 0 : err_set(err, ERR_USAGE, "there is no command '%s'", topic);
+	if (!found) {
+		const char *names[128], *nearest;
+		size_t count = 0;
+
+		for (const struct command *command = commands; command->pattern && count < ARRAY_SIZE(names) - 1; command++)
+			names[count++] = text_split(cli->ctx, command->pattern, ' ')[0];
+		names[count] = NULL;
+		nearest = text_nearest(topic, names);
+		return err_set(err, ERR_USAGE, "there is no command '%s'%s%s%s", topic, nearest ? "; did you mean '" : "", nearest ? nearest : "",
+			nearest ? "'?" : "");
+	}
+	if (cli->json)
+		printf("%s\n", json_pretty(cli->ctx, json_make(cli->ctx, "{s:O}", "commands", list)));
+	return 0;
+}
+
+int help_run(struct cli *cli, struct err *err)
+{
+	return help_print(cli, err);
 }
 
 int version_run(struct cli *cli, struct err *err)

@@ -230,6 +230,6 @@ void render_catalogue(struct cli *cli, json_t *answer, const struct err *err)
 			continue;
 		json_array_foreach (json_object_get(item, "fields"), at, field)
 			out(cli, "  %-16s %-18s %s%s%s", get(field, "name"), get(field, "type"), get(field, "help"), json_flag(field, "required", false) ? " (required)" : "",
-				json_object_get(field, "default") ? mem_printf(cli->ctx, " (default %s)", get(field, "default")) : "");
+				json_scalar_text(cli->ctx, json_object_get(field, "default")) && *json_scalar_text(cli->ctx, json_object_get(field, "default")) ? mem_printf(cli->ctx, " (default %s)", json_scalar_text(cli->ctx, json_object_get(field, "default"))) : "");
 	}
 }

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/fs.h"
 #include "base/text.h"
 #include "surface/cli/cli.h"
 
@@ -105,23 +104,12 @@ static void print_steps_of_plan(struct cli *cli, json_t *plan)
 	out(cli, "%s", "");
 }
 
-static void save_plan(struct cli *cli, json_t *answer)
-{
-	json_t *plan = json_object_get(answer, "plan");
-	char *text = mem_append(json_pretty(cli->ctx, plan), "\n");
-	struct err err = ERR_INIT;
-
-	if (fs_write_atomic(cli->output, text, strlen(text), 0644, &err) < 0)
-		fprintf(stderr, "unship: %s\n", err.text);
-	else
-		say(cli, "written to %s; `unship rollback %s --plan %s --reason ...` runs it", cli->output, get(answer, "environment"), cli->output);
-}
-
 void render_plan(struct cli *cli, json_t *answer, const struct err *err)
 {
 	json_t *sentence, *sentences = json_object_get(answer, "notReverted");
 	size_t index;
 
+	(void)err;
 	print_candidates(cli, json_object_get(answer, "candidates"));
 	if (!json_object_get(answer, "plan"))
 		return;
@@ -144,8 +132,6 @@ void render_plan(struct cli *cli, json_t *answer, const struct err *err)
 	}
 	print_steps_of_plan(cli, json_object_get(answer, "plan"));
 	out(cli, "plan hash %s", get(answer, "planHash"));
-	if (cli->output && !err)
-		save_plan(cli, answer);
 }
 
 void render_plan_check(struct cli *cli, json_t *answer, const struct err *err)
@@ -161,16 +147,11 @@ void render_plan_check(struct cli *cli, json_t *answer, const struct err *err)
 		out(cli, "%s %s: plan '%s', %lld steps", mark_text(cli, MARK_OK), get(answer, "file"), get(answer, "id"), (long long)json_int(answer, "steps", 0));
 }
 
-void render_runbook(struct cli *cli, json_t *answer, const struct err *failure)
+void render_runbook(struct cli *cli, json_t *answer, const struct err *err)
 {
-	const char *text = get(answer, "markdown");
-	struct err err = ERR_INIT;
-
-	(void)failure;
+	(void)err;
 	if (!cli->output)
-		out(cli, "%s", text);
-	else if (fs_write_atomic(cli->output, text, strlen(text), 0644, &err) < 0)
-		fprintf(stderr, "unship: %s\n", err.text);
+		out(cli, "%s", get(answer, "markdown"));
 }
 
 static enum mark mark_of_status(const char *status)

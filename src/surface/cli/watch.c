@@ -58,16 +58,12 @@ int status_run(struct cli *cli, struct err *err)
 	r = operation_call(&cli->op, operation_find("rollbacks.show"), cli->input, &answer, err);
 	if (r < 0)
 		return r;
-	if (cli->json)
-		printf("%s\n", json_pretty(cli->ctx, answer));
-	else
-		render_run(cli, answer, NULL);
+	cli->answer = answer;
 	if (!cli->watch)
 		return 0;
 	r = run_status_parse(json_str(answer, "status", ""), &status, err);
 	if (r < 0 || status == RUN_COMPLETED || !run_status_ended(status))
 		return r;
-	fflush(stdout);
 	return err_set(err, status == RUN_RESTORED ? ERR_RESTORED : status == RUN_REFUSED ? ERR_REFUSED : ERR_NEEDS_PERSON, "%s",
 		json_str(answer, "message", json_str(answer, "status", "")));
 }

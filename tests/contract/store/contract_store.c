@@ -60,7 +60,8 @@ static void run_one(void **state)
 	(void)talloc_free(folder);
 }
 
-static size_t add(const void *ctx, const struct implementation *implementation, const struct contract_test *list, struct CMUnitTest *tests, size_t count)
+static size_t add(const void *ctx, const struct implementation *implementation, const struct contract_test *list, struct CMUnitTest *tests,
+	size_t count)
 {
 	for (; list->name; list++) {
 		struct one *one = mem_zero(ctx, struct one);

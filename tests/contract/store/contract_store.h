@@ -16,15 +16,15 @@
 #include "data/json.h"
 #include "store/store.h"
 
-#define assert_ok(call)                                        \
-	do {                                                   \
-		if ((call) < 0)                                \
+#define assert_ok(call) \
+	do { \
+		if ((call) < 0) \
 			fail_msg("%s: %s", #call, error.text); \
 	} while (0)
-#define assert_fails(call, expected)                           \
-	do {                                                   \
-		assert_int_equal((call), -(int)(expected));    \
-		assert_int_equal(error.code, (expected));      \
+#define assert_fails(call, expected) \
+	do { \
+		assert_int_equal((call), -(int)(expected)); \
+		assert_int_equal(error.code, (expected)); \
 	} while (0)
 
 struct implementation {
@@ -34,7 +34,7 @@ struct implementation {
 
 struct contract_test {
 	const char *name;
-	void (*run)(const void *ctx, struct sql *sql);            /* either: a fresh connection */
+	void (*run)(const void *ctx, struct sql *sql);                 /* either: a fresh connection */
 	void (*run_journal)(const void *ctx, struct journal *journal); /* or: an empty journal */
 };
 

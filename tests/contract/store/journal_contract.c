@@ -20,7 +20,8 @@ static size_t count_of(struct journal *journal, const void *ctx, struct entry_fi
 static void entries_are_numbered_linked_and_sealed(const void *ctx, struct journal *journal)
 {
 	struct err error = ERR_INIT;
-	struct entry written[3] = { { .kind = "a", .data = json_make(ctx, "{s:i}", "n", 1) }, { .kind = "b" }, { .kind = "c" } }, *read, sealed;
+	struct entry written[3] = { { .kind = "a", .data = json_make(ctx, "{s:i}", "n", 1) }, { .kind = "b" }, { .kind = "c" } }, *read,
+		     sealed;
 
 	assert_ok(journal->ops->append(journal, ctx, NULL, written, 2, &error));
 	assert_ok(journal->ops->append(journal, ctx, NULL, &written[2], 1, &error));

@@ -68,7 +68,8 @@ static void values_come_back_as_they_went_in(unused_arg const void *ctx, struct 
 	make_table(sql);
 	assert_ok(insert(sql, INT64_MAX, "\xc3\xa4 'quoted'", &error));
 	assert_int_equal(sql->ops->changes(sql), 1);
-	assert_ok(sql->ops->run(sql, "SELECT id, name, size, NULL FROM things WHERE id = $1 AND $1 = id", &large, 1, value_row, &seen, &error));
+	assert_ok(sql->ops->run(sql, "SELECT id, name, size, NULL FROM things WHERE id = $1 AND $1 = id", &large, 1, value_row, &seen,
+		&error));
 	assert_int_equal(seen.rows, 1);
 	assert_int_equal(SQL_T(NULL).type, SQL_NULL);
 }
@@ -177,7 +178,8 @@ static void many_different_statements_work(const void *ctx, struct sql *sql)
 		for (int i = 0; i < 300; i++) {
 			int64_t got = -1;
 
-			assert_ok(sql->ops->run(sql, mem_printf(ctx, "SELECT COUNT(*) + %d FROM things", i), NULL, 0, count_row, &got, &error));
+			assert_ok(sql->ops->run(sql, mem_printf(ctx, "SELECT COUNT(*) + %d FROM things", i), NULL, 0, count_row, &got,
+				&error));
 			assert_int_equal(got, i);
 		}
 }

@@ -16,8 +16,14 @@ struct life {
 /* One more entry; its data in YAML. Returns what the fold says. */
 static inline int life_try(struct life *life, const char *kind, const char *data, struct err *err)
 {
-	struct entry entry = { .seq = ++life->seq, .id = "e", .wall_ms = life->wall_ms, .kind = kind, .environment = "production", .run = "run-1",
-		.actor = "ana", .data = given(life->ctx, data) };
+	struct entry entry = { .seq = ++life->seq,
+		.id = "e",
+		.wall_ms = life->wall_ms,
+		.kind = kind,
+		.environment = "production",
+		.run = "run-1",
+		.actor = "ana",
+		.data = given(life->ctx, data) };
 
 	if (!life->run)
 		return run_fold(life->ctx, &entry, 1, &life->run, err);
@@ -44,8 +50,10 @@ static inline void life_refuse(struct life *life, const char *kind, const char *
 static inline struct life life_begin(const char *policy, const char *steps)
 {
 	struct life life = { .ctx = mem_context(NULL), .wall_ms = 1000000 };
-	_cleanup_talloc_ char *data = mem_printf(NULL, "{plan: {id: p, name: P, onFailure: %s, steps: %s}, reason: r, "
-		"context: {environment: production, trigger: manual, triggeredBy: ana, metadata: {ticket: T1}}}", policy, steps);
+	_cleanup_talloc_ char *data = mem_printf(NULL,
+		"{plan: {id: p, name: P, onFailure: %s, steps: %s}, reason: r, "
+		"context: {environment: production, trigger: manual, triggeredBy: ana, metadata: {ticket: T1}}}",
+		policy, steps);
 
 	life_add(&life, ENTRY_RUN_REQUESTED, data);
 	return life;
@@ -53,7 +61,8 @@ static inline struct life life_begin(const char *policy, const char *steps)
 
 static inline void life_capture(struct life *life, const char *step, const char *version)
 {
-	_cleanup_talloc_ char *data = mem_printf(NULL, "{step: %s, subject: s, attempt: 1, observed: {version: '%s', state: running}}", step, version);
+	_cleanup_talloc_ char *data = mem_printf(NULL, "{step: %s, subject: s, attempt: 1, observed: {version: '%s', state: running}}",
+		step, version);
 
 	life_add(life, ENTRY_STEP_CAPTURED, data);
 }

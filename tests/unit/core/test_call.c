@@ -5,7 +5,11 @@
 
 static struct component components[] = { { .name = "api", .driver = "git-release" }, { .name = "db", .driver = "sqlite" } };
 static struct environment environment = { .name = "production", .components = components, .component_count = 2 };
-static const struct call_places places = { .project_dir = "/p", .state_dir = "/p/.d", .store = "sqlite:/x", .snapshot_root = "/snap", .record_root = "/rec" };
+static const struct call_places places = { .project_dir = "/p",
+	.state_dir = "/p/.d",
+	.store = "sqlite:/x",
+	.snapshot_root = "/snap",
+	.record_root = "/rec" };
 
 static json_t *request(struct life *life, const char *step, enum verb verb)
 {
@@ -32,7 +36,8 @@ static void expect_member(json_t *request, const char *path, const char *value)
 
 static struct life given_life(void)
 {
-	struct life life = life_begin("restore", "["
+	struct life life = life_begin("restore",
+		"["
 		"{id: a, type: deployment, timeout: 30, parameters: {service: api, version: '${context.metadata.ticket}', environment: '${context.environment}', deploymentId: dep-1}},"
 		"{id: d, type: data, parameters: {database: db, tables: {users: dep-7, carts: run-9}}},"
 		"{id: c, type: deployment, parameters: {service: api, version: '${steps.a.outputs.version}', environment: production}},"
@@ -104,7 +109,8 @@ static void outputs_of_earlier_steps(void **state)
 	life_ready(&life);
 	/* Not there yet: a capture goes without, an apply cannot. */
 	expect_member(request(&life, "c", VERB_CAPTURE), "target.version", NULL);
-	assert_int_equal(call_build(life.ctx, life.run, run_step(life.run, "c"), VERB_APPLY, &environment, &places, 0, &work, &err), -ERR_INVALID);
+	assert_int_equal(call_build(life.ctx, life.run, run_step(life.run, "c"), VERB_APPLY, &environment, &places, 0, &work, &err),
+		-ERR_INVALID);
 	assert_non_null(strstr(err.text, "steps.a.outputs.version"));
 	life_begun(&life, "a", "apply", 1);
 	life_step(&life, ENTRY_STEP_ENDED, "a", "apply", 1, ", outcome: done, outputs: {version: v7}");
@@ -144,7 +150,8 @@ static void an_undo(void **state)
 
 static void a_step_that_undoes_a_former_run(void **state)
 {
-	struct life life = life_begin("restore", "["
+	struct life life = life_begin("restore",
+		"["
 		"{id: u, type: undo, parameters: {run: run-0, step: a, subject: component api, parameters: {service: api, version: v2}}},"
 		"{id: v, type: undo, parameters: {run: run-0, step: d, subject: component db, parameters: {database: db}}},"
 		"{id: w, type: undo, parameters: {run: run-0, step: x, subject: step x, parameters: {argv: [clear], undo: [fill]}}}]");
@@ -203,7 +210,9 @@ static void observations(void **state)
 	struct err err = ERR_INIT;
 	struct observed seen;
 
-	assert_int_equal(call_read_observation(ctx, given(ctx, "{version: v1, state: null, healthy: true, atTarget: false, details: {a: 1}}"), &seen, &err), 0);
+	assert_int_equal(call_read_observation(ctx,
+				 given(ctx, "{version: v1, state: null, healthy: true, atTarget: false, details: {a: 1}}"), &seen, &err),
+		0);
 	assert_string_equal(seen.version, "v1");
 	assert_null(seen.state);
 	assert_int_equal(seen.healthy, 1);
@@ -231,8 +240,9 @@ static void probes_and_components(void **state)
 	expect_member(work.request, "verb", "probe");
 	expect_member(work.request, "config.url", "u");
 	expect_member(work.request, "component.name", "api");
-	assert_int_equal(call_component(life.ctx, &environment, &components[0], "check", given(life.ctx, "{version: v3}"), "/src", NULL, &places, 0, 9000, &work,
-		&err), 0);
+	assert_int_equal(call_component(life.ctx, &environment, &components[0], "check", given(life.ctx, "{version: v3}"), "/src", NULL,
+				 &places, 0, 9000, &work, &err),
+		0);
 	expect_member(work.request, "verb", "check");
 	expect_member(work.request, "target.version", "v3");
 	expect_member(work.request, "sourceDir", "/src");

@@ -61,7 +61,8 @@ static void in_order_then_verified(void **state)
 
 static void graph_in_parallel(void **state)
 {
-	struct life life = life_begin("restore", "["
+	struct life life = life_begin("restore",
+		"["
 		"{id: x, type: command, parameters: {argv: ['true']}}, {id: y, type: command, parameters: {argv: ['true']}},"
 		"{id: z, type: command, needs: [x, y], parameters: {argv: ['true']}}]");
 
@@ -77,7 +78,8 @@ static void graph_in_parallel(void **state)
 /* Two steps on one thing never at once, also where the graph would let them. */
 static void one_subject_one_call(void **state)
 {
-	struct life life = life_begin("restore", "["
+	struct life life = life_begin("restore",
+		"["
 		"{id: a, type: service, parameters: {service: api, action: stop}}, {id: c, type: service, parameters: {service: api, action: start}},"
 		"{id: z, type: command, needs: [a], parameters: {argv: ['true']}}]");
 
@@ -180,7 +182,8 @@ static void asks_and_rests(void **state)
 	life_add(&life, ENTRY_RUN_ANSWERED, "{step: a, answer: retry}");
 	expect(life, "call apply a 2; wait");
 	life_end(&life);
-	life = life_begin("restore", "[{id: ok, type: approval}, {id: n, type: notification, parameters: {recipients: [o], channel: c, message: m}},"
+	life = life_begin("restore",
+		"[{id: ok, type: approval}, {id: n, type: notification, parameters: {recipients: [o], channel: c, message: m}},"
 		"{id: h, type: health}]");
 	life_ready(&life);
 	expect(life, "ask ok approval");
@@ -272,7 +275,8 @@ static void stop_and_continue(void **state)
 	three_done_one_failed(&life, "continue");
 	expect(life, "end failed");
 	life_end(&life);
-	life = life_begin("continue", "[{id: x, type: command, parameters: {argv: ['true']}},"
+	life = life_begin("continue",
+		"[{id: x, type: command, parameters: {argv: ['true']}},"
 		"{id: y, type: command, needs: [x], parameters: {argv: ['true']}}, {id: z, type: command, parameters: {argv: ['true']}}]");
 	life_ready(&life);
 	life_begun(&life, "x", "apply", 1);
@@ -320,7 +324,8 @@ static void cancelled_while_settling(void **state)
 
 static void clock_set_back(void **state)
 {
-	struct life life = life_begin("restore", "[{id: b, type: deployment, parameters: {service: api, version: v2, environment: production},"
+	struct life life = life_begin("restore",
+		"[{id: b, type: deployment, parameters: {service: api, version: v2, environment: production},"
 		"retryPolicy: {maxAttempts: 5, backoffMultiplier: 4}}]");
 
 	life_ready(&life);

@@ -6,8 +6,14 @@
 
 static struct entry some_entry(const void *ctx)
 {
-	return (struct entry){ .seq = 7, .id = "ent-1", .wall_ms = 1763700813120, .kind = ENTRY_RUN_CANCEL, .run = "run-1", .actor = "ana",
-		.data = given(ctx, "{b: 2, a: 'x'}"), .previous = ENTRY_FIRST_PREVIOUS };
+	return (struct entry){ .seq = 7,
+		.id = "ent-1",
+		.wall_ms = 1763700813120,
+		.kind = ENTRY_RUN_CANCEL,
+		.run = "run-1",
+		.actor = "ana",
+		.data = given(ctx, "{b: 2, a: 'x'}"),
+		.previous = ENTRY_FIRST_PREVIOUS };
 }
 
 static void canonical_form(void **state)

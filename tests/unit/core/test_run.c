@@ -18,7 +18,8 @@ static void subjects_and_chains(void **state)
 /* `previous` follows the graph, not the order of the file. */
 static void chain_follows_the_graph(void **state)
 {
-	struct life life = life_begin("restore", "["
+	struct life life = life_begin("restore",
+		"["
 		"{id: late, type: service, needs: [early], parameters: {service: api, action: start}},"
 		"{id: early, type: service, parameters: {service: api, action: stop}}]");
 
@@ -59,7 +60,7 @@ static void what_cannot_follow(void **state)
 
 	life_refuse(&life, ENTRY_RUN_REQUESTED, "{}");
 	life_refuse(&life, ENTRY_STEP_BEGUN, "{step: a, verb: apply, attempt: 1}"); /* before the snapshot */
-	life_refuse(&life, ENTRY_SNAPSHOT_TAKEN, "{}");                            /* before the capture */
+	life_refuse(&life, ENTRY_SNAPSHOT_TAKEN, "{}");                             /* before the capture */
 	life_refuse(&life, ENTRY_STEP_CAPTURED, "{step: z}");
 	life_ready(&life);
 	life_refuse(&life, ENTRY_SNAPSHOT_TAKEN, "{}");
@@ -85,13 +86,15 @@ static void begins_with_its_request(void **state)
 	assert_int_equal(run_fold(life.ctx, NULL, 0, &run, &err), -ERR_NOT_FOUND);
 	life_refuse(&life, ENTRY_RUN_STARTED, "{}");
 	life_refuse(&life, ENTRY_RUN_REQUESTED, "{reason: no plan}");
-	assert_int_equal(life_try(&life, ENTRY_RUN_REQUESTED, "{plan: {id: p, name: P, steps: [{id: a, type: nonsense}]}}", &err), -ERR_CORRUPT);
+	assert_int_equal(life_try(&life, ENTRY_RUN_REQUESTED, "{plan: {id: p, name: P, steps: [{id: a, type: nonsense}]}}", &err),
+		-ERR_CORRUPT);
 	life_end(&life);
 }
 
 static void attempts_and_policies(void **state)
 {
-	struct life life = life_begin("restore", "[{id: a, type: deployment, parameters: {service: api, version: v2, environment: production},"
+	struct life life = life_begin("restore",
+		"[{id: a, type: deployment, parameters: {service: api, version: v2, environment: production},"
 		"retryPolicy: {maxAttempts: 2, backoffMultiplier: 2}}]");
 	struct run_step *step = &life.run->steps[0];
 

@@ -346,7 +346,7 @@ static void test_damaged_content_is_refused(void **state)
 	call->source_dir = in(world, "kept");
 	assert_int_equal(driver_files.check(call, findings, &world->err), 0);
 	assert_int_equal(findings_blocking(findings), 1);
-	assert_string_equal(findings->list[0].name, "target_exists");
+	assert_string_equal(findings->list[0].name, "target_content");
 	assert_int_equal(apply(world, call), -ERR_CORRUPT);
 	assert_string_equal(get(world, ".env.production"), "A=2\n"); /* nothing was written */
 	put(world, "kept/index.json", "{\"format\": 1, \"files\": [{\"path\": \"config/app.json\", \"present\": true, \"name\": \"../../x\", \"blake2b\": \"00\"}]}");

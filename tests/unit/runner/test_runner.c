@@ -1,4 +1,5 @@
-/* runner.c and its files, on a journal in memory and workers that answer by a script: what is written, in which order, in how many transactions, and what stops it. The simulator (tests/sim) does the rest. */
+/* runner.c and its files, on a journal in memory and workers that answer by a script: what is written, in which order, in how many
+ * transactions, and what stops it. The simulator (tests/sim) does the rest. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,20 +21,25 @@ struct stage {
 	struct entry entries[200];
 	size_t count, appends;
 	int64_t now_ms, token;
-	struct { uint64_t id; json_t *request; int64_t end_ms; bool stopped; } works[WORKS_MAX];
+	struct {
+		uint64_t id;
+		json_t *request;
+		int64_t end_ms;
+		bool stopped;
+	} works[WORKS_MAX];
 	size_t work_count, stops;
-	char *calls;             /* "capture api; apply api; ..." */
+	char *calls; /* "capture api; apply api; ..." */
 	/* Script. */
-	size_t fail_append;      /* this append fails ... */
-	bool fail_after;         /* ... after it was done */
-	size_t steal_after;      /* after so many appends somebody else has the claim */
-	const char *cancel_at;   /* a call like this is cancelled by somebody while it runs */
-	const char *fails;       /* calls like this fail for good */
-	const char *hangs;       /* calls like this never end by themselves */
-	int unhealthy;           /* so many probes fail first */
+	size_t fail_append;    /* this append fails ... */
+	bool fail_after;       /* ... after it was done */
+	size_t steal_after;    /* after so many appends somebody else has the claim */
+	const char *cancel_at; /* a call like this is cancelled by somebody while it runs */
+	const char *fails;     /* calls like this fail for good */
+	const char *hangs;     /* calls like this never end by themselves */
+	int unhealthy;         /* so many probes fail first */
 	bool interrupt;
-	bool full;               /* the snapshot cannot be written */
-	char *versions[2];       /* of api and web */
+	bool full;         /* the snapshot cannot be written */
+	char *versions[2]; /* of api and web */
 };
 
 static struct stage *stage_of(void *pointer, size_t offset)
@@ -60,7 +66,8 @@ static void by_others(struct stage *stage, const char *kind, json_t *data)
 	write_entry(stage, &entry);
 }
 
-static int op_append(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count, struct err *err)
+static int op_append(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
+	struct err *err)
 {
 	struct stage *stage = OF_JOURNAL(journal);
 	bool fails = ++stage->appends == stage->fail_append;
@@ -77,7 +84,8 @@ static int op_append(struct journal *journal, const void *ctx, const struct clai
 	return fails ? err_set(err, ERR_STORE, "failed after") : 0;
 }
 
-static int op_read(struct journal *journal, const void *ctx, const struct entry_filter *filter, struct entry **ret, size_t *ret_count, struct err *err)
+static int op_read(struct journal *journal, const void *ctx, const struct entry_filter *filter, struct entry **ret, size_t *ret_count,
+	struct err *err)
 {
 	struct stage *stage = OF_JOURNAL(journal);
 
@@ -93,7 +101,11 @@ static int op_claim(struct journal *journal, const void *ctx, const char *name, 
 	struct stage *stage = OF_JOURNAL(journal);
 
 	assert_string_equal(name, "environment:production");
-	*ret = (struct claim){ .name = name, .holder = "me", .token = ++stage->token, .lease_ms = lease_ms, .safe_until_ms = stage->now_ms + lease_ms * 3 / 4 };
+	*ret = (struct claim){ .name = name,
+		.holder = "me",
+		.token = ++stage->token,
+		.lease_ms = lease_ms,
+		.safe_until_ms = stage->now_ms + lease_ms * 3 / 4 };
 	return 0;
 }
 
@@ -112,7 +124,11 @@ static int op_release(struct journal *journal, struct claim *claim, struct err *
 	return 0;
 }
 
-static const struct journal_ops journal_ops = { .append = op_append, .read = op_read, .claim = op_claim, .renew = op_renew, .release = op_release };
+static const struct journal_ops journal_ops = { .append = op_append,
+	.read = op_read,
+	.claim = op_claim,
+	.renew = op_renew,
+	.release = op_release };
 
 static int op_start(struct executor *executor, const struct work *work, struct err *err)
 {
@@ -197,13 +213,22 @@ static int64_t op_time(struct executor *executor)
 	return OF_EXECUTOR(executor)->now_ms;
 }
 
-static const struct executor_ops executor_ops = { .start = op_start, .wait = op_wait, .stop = op_stop, .wall_ms = op_time, .mono_ms = op_time };
+static const struct executor_ops executor_ops = { .start = op_start,
+	.wait = op_wait,
+	.stop = op_stop,
+	.wall_ms = op_time,
+	.mono_ms = op_time };
 
 /* ---- a run on the stage ---- */
 
 static struct component components[] = { { .name = "api", .driver = "d" }, { .name = "web", .driver = "d" } };
-static struct probe_config probes[] = { { .name = "one", .type = "http", .timeout_ms = 1000 }, { .name = "two", .type = "http", .timeout_ms = 1000, .component = "web" } };
-static struct environment environment = { .name = "production", .components = components, .component_count = 2, .probes = probes, .probe_count = 2 };
+static struct probe_config probes[] = { { .name = "one", .type = "http", .timeout_ms = 1000 },
+	{ .name = "two", .type = "http", .timeout_ms = 1000, .component = "web" } };
+static struct environment environment = { .name = "production",
+	.components = components,
+	.component_count = 2,
+	.probes = probes,
+	.probe_count = 2 };
 
 static struct stage *stage_new(const char *steps)
 {
@@ -217,7 +242,8 @@ static struct stage *stage_new(const char *steps)
 	stage->calls = mem_strdup(stage, "");
 	stage->now_ms = 1000;
 	stage->versions[0] = stage->versions[1] = mem_strdup(stage, "v1");
-	_cleanup_talloc_ char *text = mem_printf(NULL, "{plan: {id: p, name: P, steps: %s}, reason: r, context: {environment: production}}", steps);
+	_cleanup_talloc_ char *text = mem_printf(NULL, "{plan: {id: p, name: P, steps: %s}, reason: r, context: {environment: production}}",
+		steps);
 	if (doc_parse_yaml(stage, "given", text, strlen(text), &doc, &err) < 0)
 		fail_msg("%s", err.text);
 	by_others(stage, ENTRY_RUN_REQUESTED, doc_root(doc));
@@ -240,19 +266,29 @@ static int seal(void *user, const struct run *run, json_t *details, struct err *
 	return 0;
 }
 
-static int accompany(void *user, const void *ctx, const struct run *run, const struct entry *ended, struct entry **ret, size_t *ret_count, struct err *err)
+static int accompany(void *user, const void *ctx, const struct run *run, const struct entry *ended, struct entry **ret, size_t *ret_count,
+	struct err *err)
 {
 	*ret = mem_zero(ctx, struct entry);
-	**ret = (struct entry){ .kind = ENTRY_NOTIFICATION_QUEUED, .run = run->id, .actor = "me", .data = json_make(ctx, "{s:s}", "notification", "n") };
+	**ret = (struct entry){ .kind = ENTRY_NOTIFICATION_QUEUED,
+		.run = run->id,
+		.actor = "me",
+		.data = json_make(ctx, "{s:s}", "notification", "n") };
 	*ret_count = 1;
 	return 0;
 }
 
 static int carry_out(struct stage *stage, struct run **ret, struct err *err)
 {
-	struct runner runner = { .journal = &stage->journal, .executor = &stage->executor, .environment = &environment,
-		.places = { .project_dir = "/p", .snapshot_root = "/s", .record_root = "/r" }, .actor = "me", .seal = seal, .accompany = accompany,
-		.interrupted = is_interrupted, .user = stage };
+	struct runner runner = { .journal = &stage->journal,
+		.executor = &stage->executor,
+		.environment = &environment,
+		.places = { .project_dir = "/p", .snapshot_root = "/s", .record_root = "/r" },
+		.actor = "me",
+		.seal = seal,
+		.accompany = accompany,
+		.interrupted = is_interrupted,
+		.user = stage };
 
 	return runner_run(&runner, stage, "run-1", ret, err);
 }
@@ -408,7 +444,8 @@ static void no_snapshot_no_change(void **state)
 
 static void a_timeout_is_asked_about(void **state)
 {
-	struct stage *stage = stage_new("[{id: a, type: deployment, timeout: 7, parameters: {service: api, version: v2, environment: production}}]");
+	struct stage *stage = stage_new(
+		"[{id: a, type: deployment, timeout: 7, parameters: {service: api, version: v2, environment: production}}]");
 	struct run *run;
 
 	stage->hangs = "apply api";
@@ -439,7 +476,8 @@ static void healthy_after_a_while(void **state)
 
 static void probes_of_others_are_left_out(void **state)
 {
-	struct stage *stage = stage_new("[{id: h, type: health, parameters: {components: [api]}}, {id: i, type: health, parameters: {probes: [two]}}]");
+	struct stage *stage = stage_new(
+		"[{id: h, type: health, parameters: {components: [api]}}, {id: i, type: health, parameters: {probes: [two]}}]");
 
 	assert_int_equal(ran(stage)->status, RUN_COMPLETED);
 	assert_string_equal(stage->calls, "seal; probe one; probe two; ");
@@ -462,7 +500,8 @@ static void never_healthy(void **state)
 
 static void told_and_asked(void **state)
 {
-	struct stage *stage = stage_new("[{id: n, type: notification, parameters: {recipients: [ops], channel: in-app, message: 'to ${context.environment}'}},"
+	struct stage *stage = stage_new(
+		"[{id: n, type: notification, parameters: {recipients: [ops], channel: in-app, message: 'to ${context.environment}'}},"
 		"{id: ok, type: approval, parameters: {message: 'go on in ${context.environment}?'}}, " API "]");
 	const struct entry *asked;
 	size_t appends;

@@ -18,22 +18,22 @@
 #include "data/json.h"
 #include "store/store.h"
 
-#define assert_ok(call)                                         \
-	do {                                                    \
-		if ((call) < 0)                                 \
-			fail_msg("%s: %s", #call, error.text);  \
+#define assert_ok(call) \
+	do { \
+		if ((call) < 0) \
+			fail_msg("%s: %s", #call, error.text); \
 	} while (0)
-#define assert_fails(call, expected)                                                    \
-	do {                                                                            \
-		int result_ = (call);                                                   \
-		if (result_ != -(int)(expected))                                        \
+#define assert_fails(call, expected) \
+	do { \
+		int result_ = (call); \
+		if (result_ != -(int)(expected)) \
 			fail_msg("%s: %d, expected %d: %s", #call, result_, -(int)(expected), error.text); \
-		assert_int_equal(error.code, (expected));                               \
+		assert_int_equal(error.code, (expected)); \
 	} while (0)
-#define assert_has(text, part)                                                          \
-	do {                                                                            \
-		if (!strstr((text), (part)))                                            \
-			fail_msg("'%s' lacks '%s'", (text), (part));                    \
+#define assert_has(text, part) \
+	do { \
+		if (!strstr((text), (part))) \
+			fail_msg("'%s' lacks '%s'", (text), (part)); \
 	} while (0)
 
 /* *state is a talloc context whose name is the path of an empty folder. */
@@ -70,7 +70,10 @@ static unused_arg struct store *open_store(const char *folder)
 
 /* An entry from a format as in json_pack, ended by the caller's values. */
 #define entry_make(ctx, kind_, environment_, run_, ...) \
-	(struct entry) { .kind = (kind_), .environment = (environment_), .run = (run_), .actor = "ana", .data = json_make(ctx, __VA_ARGS__) }
+	(struct entry) \
+	{ \
+		.kind = (kind_), .environment = (environment_), .run = (run_), .actor = "ana", .data = json_make(ctx, __VA_ARGS__) \
+	}
 
 static unused_arg int append(struct store *store, const char *kind, const char *environment, const char *run, json_t *data, struct err *err)
 {
@@ -79,20 +82,22 @@ static unused_arg int append(struct store *store, const char *kind, const char *
 	return store_append(store, store, &entry, err);
 }
 
-static unused_arg int record(struct store *store, const char *environment, const char *id, const char *version, const char *health, struct err *err)
+static unused_arg int record(struct store *store, const char *environment, const char *id, const char *version, const char *health,
+	struct err *err)
 {
 	struct entry entries[2] = {
-		entry_make(store, ENTRY_DEPLOYMENT_RECORDED, environment, NULL, "{s:{s:s, s:s, s:{s:{s:s}}}}", "deployment", "id", id, "version", version,
-			"components", "api", "version", version),
+		entry_make(store, ENTRY_DEPLOYMENT_RECORDED, environment, NULL, "{s:{s:s, s:s, s:{s:{s:s}}}}", "deployment", "id", id,
+			"version", version, "components", "api", "version", version),
 	};
 
 	if (health)
-		entries[1] = entry_make(store, ENTRY_DEPLOYMENT_HEALTH, environment, NULL, "{s:s, s:s, s:s}", "deployment", id, "health", health, "source",
-			"test");
+		entries[1] = entry_make(store, ENTRY_DEPLOYMENT_HEALTH, environment, NULL, "{s:s, s:s, s:s}", "deployment", id, "health",
+			health, "source", "test");
 	return store_append_all(store, store, NULL, entries, health ? 2 : 1, err);
 }
 
-static unused_arg int request(struct store *store, const char *environment, const char *run, const char *from, const char *to, struct err *err)
+static unused_arg int request(struct store *store, const char *environment, const char *run, const char *from, const char *to,
+	struct err *err)
 {
 	return append(store, ENTRY_RUN_REQUESTED, environment, run,
 		json_make(store, "{s:{s:s}, s:s?, s:s?, s:s}", "plan", "id", "plan-1", "from", from, "to", to, "reason", "errors"), err);
@@ -123,9 +128,13 @@ static int dump_row(void *user, const struct sql_value *columns, size_t count, u
 static unused_arg char *dump(struct store *store, const void *ctx)
 {
 	static const char *const queries[] = {
-		"SELECT * FROM environments ORDER BY name", "SELECT * FROM deployments ORDER BY id", "SELECT * FROM runs ORDER BY id",
-		"SELECT * FROM flags ORDER BY environment, flag_key", "SELECT * FROM feature_rollbacks ORDER BY id",
-		"SELECT * FROM notifications ORDER BY id", "SELECT * FROM snapshots ORDER BY id",
+		"SELECT * FROM environments ORDER BY name",
+		"SELECT * FROM deployments ORDER BY id",
+		"SELECT * FROM runs ORDER BY id",
+		"SELECT * FROM flags ORDER BY environment, flag_key",
+		"SELECT * FROM feature_rollbacks ORDER BY id",
+		"SELECT * FROM notifications ORDER BY id",
+		"SELECT * FROM snapshots ORDER BY id",
 	};
 	struct err error = ERR_INIT;
 	char *text = mem_strdup(ctx, "");

@@ -87,7 +87,8 @@ static void a_dead_process_holds_nothing(void **state)
 		struct store *own;
 		struct claim theirs;
 
-		if (store_open(NULL, fs_join(*state, *state, "unship.db"), NULL, NULL, &own, &error) < 0 || claim(own, 3600000, &theirs, &error) < 0)
+		if (store_open(NULL, fs_join(*state, *state, "unship.db"), NULL, NULL, &own, &error) < 0 ||
+			claim(own, 3600000, &theirs, &error) < 0)
 			_exit(9);
 		(void)!write(pipes[1], "r", 1);
 		(void)pause();

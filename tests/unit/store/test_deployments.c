@@ -9,9 +9,9 @@ static void all_fields_are_kept(void **state)
 	struct deployment read;
 
 	assert_ok(append(store, ENTRY_DEPLOYMENT_RECORDED, "production", NULL,
-		json_make(store, "{s:{s:s, s:s, s:s, s:{s:{s:s, s:s}}, s:s, s:n, s:s, s:s, s:s}}", "deployment", "id", "dep-01a", "version", "1.2.3", "gitSha",
-			"abc1234", "components", "api", "version", "1.2.3", "state", "x", "migration", "0007", "configVersion", "recordedBy", "ci", "status",
-			"failed", "rollbackOf", "run-9"),
+		json_make(store, "{s:{s:s, s:s, s:s, s:{s:{s:s, s:s}}, s:s, s:n, s:s, s:s, s:s}}", "deployment", "id", "dep-01a", "version",
+			"1.2.3", "gitSha", "abc1234", "components", "api", "version", "1.2.3", "state", "x", "migration", "0007",
+			"configVersion", "recordedBy", "ci", "status", "failed", "rollbackOf", "run-9"),
 		&error));
 	assert_ok(store_deployment(store, *state, "dep-01a", &read, &error));
 	assert_string_equal(read.environment, "production");
@@ -71,14 +71,14 @@ static void last_stable_is_found_by_evidence(void **state)
 	assert_string_equal(read.id, "dep-2");
 	assert_ok(store_last_stable(store, *state, "production", "dep-2", &read, &error));
 	assert_string_equal(read.id, "dep-1");
-	assert_ok(append(store, ENTRY_DEPLOYMENT_HEALTH, "production", NULL, json_make(store, "{s:s, s:s}", "deployment", "dep-4", "health", "passing"),
-		&error));
+	assert_ok(append(store, ENTRY_DEPLOYMENT_HEALTH, "production", NULL,
+		json_make(store, "{s:s, s:s}", "deployment", "dep-4", "health", "passing"), &error));
 	assert_ok(store_last_stable(store, *state, "production", NULL, &read, &error));
 	assert_string_equal(read.id, "dep-4");
 	assert_int_equal(read.passing, 1);
 	assert_int_equal(read.failing, 1);
-	assert_ok(append(store, ENTRY_DEPLOYMENT_QUARANTINE, "production", NULL, json_make(store, "{s:s, s:s}", "deployment", "dep-4", "reason", "bad"),
-		&error));
+	assert_ok(append(store, ENTRY_DEPLOYMENT_QUARANTINE, "production", NULL,
+		json_make(store, "{s:s, s:s}", "deployment", "dep-4", "reason", "bad"), &error));
 	assert_ok(store_last_stable(store, *state, "production", NULL, &read, &error));
 	assert_string_equal(read.id, "dep-2");
 	assert_ok(append(store, ENTRY_DEPLOYMENT_STATUS, "production", NULL,
@@ -196,8 +196,9 @@ static void bad_records_are_refused(void **state)
 	}
 	assert_ok(record(store, "production", "dep-1", "1", NULL, &error));
 	assert_fails(record(store, "production", "dep-1", "1", NULL, &error), ERR_CONFLICT);
-	assert_fails(append(store, ENTRY_DEPLOYMENT_HEALTH, "production", NULL, json_make(store, "{s:s, s:s}", "deployment", "dep-1", "health", "fine"),
-			     &error), ERR_INVALID);
+	assert_fails(append(store, ENTRY_DEPLOYMENT_HEALTH, "production", NULL,
+			     json_make(store, "{s:s, s:s}", "deployment", "dep-1", "health", "fine"), &error),
+		ERR_INVALID);
 	assert_int_equal(assert_consistent(store), 1);
 }
 
@@ -208,8 +209,8 @@ static void targets_are_marked(void **state)
 	struct deployment read;
 
 	assert_ok(record(store, "production", "dep-1", "1", NULL, &error));
-	assert_ok(append(store, ENTRY_DEPLOYMENT_MARK, "production", NULL, json_make(store, "{s:s, s:b}", "deployment", "dep-1", "rollbackTarget", 1),
-		&error));
+	assert_ok(append(store, ENTRY_DEPLOYMENT_MARK, "production", NULL,
+		json_make(store, "{s:s, s:b}", "deployment", "dep-1", "rollbackTarget", 1), &error));
 	assert_ok(store_deployment(store, *state, "dep-1", &read, &error));
 	assert_true(read.rollback_target);
 	assert_consistent(store);

@@ -2,7 +2,7 @@
 #include "store_test.h"
 
 struct outcome {
-	unsigned done;  /* operations that were acknowledged */
+	unsigned done; /* operations that were acknowledged */
 	unsigned tried;
 };
 

@@ -6,8 +6,11 @@ static void entries_are_linked_and_read_back(void **state)
 	struct store *store = open_store(*state);
 	struct err error = ERR_INIT;
 	struct entry entries[3] = {
-		{ .kind = "note.one", .environment = "production", .actor = "ana",
-			.data = json_make(store, "{s:i, s:f, s:s, s:[i,i], s:n}", "whole", 7, "real", 1.0, "text", "\xc3\xa4 \"q\" \n", "list", 2, 1, "none") },
+		{ .kind = "note.one",
+			.environment = "production",
+			.actor = "ana",
+			.data = json_make(store, "{s:i, s:f, s:s, s:[i,i], s:n}", "whole", 7, "real", 1.0, "text", "\xc3\xa4 \"q\" \n",
+				"list", 2, 1, "none") },
 		{ .kind = "note.two", .run = "run-1", .wall_ms = 1234567890123 },
 		{ .kind = "other", .environment = "staging", .run = "run-1" },
 	};
@@ -68,8 +71,15 @@ static void filters_select(void **state)
 	assert_int_equal(count_of(store, (struct entry_filter){ .kind = "a" }, &first), 0);
 	assert_int_equal(count_of(store, (struct entry_filter){ .newest_first = true, .limit = 2 }, &first), 2);
 	assert_int_equal(first, 12);
-	assert_int_equal(count_of(store, (struct entry_filter){ .run = "run-2", .environment = "staging", .kind = "a.y", .after_seq = 3, .limit = 9,
-				 .newest_first = true }, &first), 3);
+	assert_int_equal(count_of(store,
+				 (struct entry_filter){ .run = "run-2",
+					 .environment = "staging",
+					 .kind = "a.y",
+					 .after_seq = 3,
+					 .limit = 9,
+					 .newest_first = true },
+				 &first),
+		3);
 	assert_int_equal(first, 11);
 }
 
@@ -157,7 +167,8 @@ static void verification_notices_a_cut_end(void **state)
 
 static void verification_notices_an_added_end(void **state)
 {
-	assert_damage(state, "INSERT INTO entries SELECT 11, id, wall_ms, kind, environment, run, actor, data, previous, hash FROM entries WHERE seq = 10",
+	assert_damage(state,
+		"INSERT INTO entries SELECT 11, id, wall_ms, kind, environment, run, actor, data, previous, hash FROM entries WHERE seq = 10",
 		"entry 11");
 }
 
@@ -194,7 +205,8 @@ static void verification_notices_a_resealed_entry(void **state)
 	assert_ok(store_read(store, *state, &filter, &read, &count, &error));
 	read->data = json_make(*state, "{s:i}", "n", 55);
 	entry_seal(*state, read);
-	assert_ok(run_sql(store, mem_printf(*state, "UPDATE entries SET data = '{\"n\":55}', hash = '%s' WHERE seq = 6", read->hash), &error));
+	assert_ok(run_sql(store, mem_printf(*state, "UPDATE entries SET data = '{\"n\":55}', hash = '%s' WHERE seq = 6", read->hash),
+		&error));
 	assert_fails(store_verify(store, &verified, head, &error), ERR_CORRUPT);
 	assert_has(error.text, "entry 7");
 }
@@ -220,8 +232,8 @@ static void long_journals_are_read_in_batches(void **state)
 	struct err error = ERR_INIT;
 
 	for (int i = 0; i < 1000; i++)
-		entries[i] = entry_make(*state, ENTRY_FLAG_SET, "production", NULL, "{s:s, s:s}", "flag", mem_printf(*state, "flag-%d", i % 50), "state",
-			i % 3 ? "true" : "false");
+		entries[i] = entry_make(*state, ENTRY_FLAG_SET, "production", NULL, "{s:s, s:s}", "flag",
+			mem_printf(*state, "flag-%d", i % 50), "state", i % 3 ? "true" : "false");
 	assert_ok(store_append_all(store, *state, NULL, entries, 1000, &error));
 	assert_int_equal(assert_consistent(store), 1000);
 }

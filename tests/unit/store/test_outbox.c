@@ -6,8 +6,8 @@ static void queue(struct store *store, const char *id)
 	struct err error = ERR_INIT;
 
 	assert_ok(append(store, ENTRY_NOTIFICATION_QUEUED, "production", "run-1",
-		json_make(store, "{s:s, s:s, s:s, s:[s,s], s:s, s:{s:i}}", "notification", id, "event", "failed", "channel", "email", "recipients", "ana", "bo",
-			"message", "it failed", "details", "n", 1),
+		json_make(store, "{s:s, s:s, s:s, s:[s,s], s:s, s:{s:i}}", "notification", id, "event", "failed", "channel", "email",
+			"recipients", "ana", "bo", "message", "it failed", "details", "n", 1),
 		&error));
 }
 
@@ -16,7 +16,9 @@ static void settle(struct store *store, const char *kind, const char *recipient,
 	struct err error = ERR_INIT;
 
 	assert_ok(append(store, kind, "production", "run-1",
-		json_make(store, "{s:s, s:s, s:i, s:b}", "notification", "ntf-1", "recipient", recipient, "attempt", attempt, "final", final), &error));
+		json_make(store, "{s:s, s:s, s:i, s:b}", "notification", "ntf-1", "recipient", recipient, "attempt", attempt, "final",
+			final),
+		&error));
 }
 
 static size_t pending(struct store *store, int64_t now_ms, struct notification **ret)
@@ -61,12 +63,15 @@ static void bad_notifications_are_refused(void **state)
 	struct err error = ERR_INIT;
 
 	assert_fails(append(store, ENTRY_NOTIFICATION_QUEUED, NULL, NULL,
-			     json_make(store, "{s:s, s:s, s:s}", "notification", "n", "event", "e", "channel", "c"), &error), ERR_INVALID);
-	assert_fails(append(store, ENTRY_NOTIFICATION_QUEUED, NULL, NULL,
-			     json_make(store, "{s:s, s:s, s:s, s:[i]}", "notification", "n", "event", "e", "channel", "c", "recipients", 5), &error),
+			     json_make(store, "{s:s, s:s, s:s}", "notification", "n", "event", "e", "channel", "c"), &error),
 		ERR_INVALID);
-	assert_fails(append(store, ENTRY_NOTIFICATION_DELIVERED, NULL, NULL, json_make(store, "{s:s, s:s}", "notification", "n", "recipient", "ana"),
-			     &error), ERR_INVALID);
+	assert_fails(append(store, ENTRY_NOTIFICATION_QUEUED, NULL, NULL,
+			     json_make(store, "{s:s, s:s, s:s, s:[i]}", "notification", "n", "event", "e", "channel", "c", "recipients", 5),
+			     &error),
+		ERR_INVALID);
+	assert_fails(append(store, ENTRY_NOTIFICATION_DELIVERED, NULL, NULL,
+			     json_make(store, "{s:s, s:s}", "notification", "n", "recipient", "ana"), &error),
+		ERR_INVALID);
 }
 
 static void snapshots_are_listed(void **state)
@@ -79,7 +84,8 @@ static void snapshots_are_listed(void **state)
 	assert_ok(append(store, ENTRY_SNAPSHOT_TAKEN, "production", "run-1",
 		json_make(store, "{s:s, s:i, s:i, s:s}", "snapshot", "run-1", "files", 3, "bytes", 4096, "manifest", "abc"), &error));
 	assert_ok(append(store, ENTRY_SNAPSHOT_TAKEN, "staging", "run-2", NULL, &error));
-	assert_ok(append(store, ENTRY_SNAPSHOT_VERIFIED, "production", NULL, json_make(store, "{s:s, s:b}", "snapshot", "run-1", "ok", 0), &error));
+	assert_ok(append(store, ENTRY_SNAPSHOT_VERIFIED, "production", NULL, json_make(store, "{s:s, s:b}", "snapshot", "run-1", "ok", 0),
+		&error));
 	assert_ok(append(store, ENTRY_SNAPSHOT_PRUNED, "staging", NULL, json_make(store, "{s:s}", "snapshot", "run-2"), &error));
 	assert_ok(store_snapshots(store, *state, "production", &rows, &count, &error));
 	assert_int_equal(count, 1);
@@ -91,7 +97,8 @@ static void snapshots_are_listed(void **state)
 	assert_ok(store_snapshots(store, *state, NULL, &rows, &count, &error));
 	assert_int_equal(count, 2);
 	assert_true(rows[0].pruned);
-	assert_fails(append(store, ENTRY_SNAPSHOT_VERIFIED, "production", NULL, json_make(store, "{s:s}", "snapshot", "run-9"), &error), ERR_INVALID);
+	assert_fails(append(store, ENTRY_SNAPSHOT_VERIFIED, "production", NULL, json_make(store, "{s:s}", "snapshot", "run-9"), &error),
+		ERR_INVALID);
 	assert_consistent(store);
 }
 

@@ -4,7 +4,7 @@
 
 #include "store_test.h"
 
-#define EACH 500
+#define EACH  500
 #define KILLS 12
 
 static int append_many(const char *folder, int count)
@@ -16,8 +16,8 @@ static int append_many(const char *folder, int count)
 		return 1;
 	for (int i = 0; i < count; i++) {
 		_cleanup_talloc_ void *ctx = mem_context(NULL);
-		struct entry entry = entry_make(ctx, ENTRY_FLAG_SET, "production", NULL, "{s:s, s:s}", "flag", mem_printf(ctx, "flag-%d", i % 20),
-			"state", i % 2 ? "true" : "false");
+		struct entry entry = entry_make(ctx, ENTRY_FLAG_SET, "production", NULL, "{s:s, s:s}", "flag",
+			mem_printf(ctx, "flag-%d", i % 20), "state", i % 2 ? "true" : "false");
 
 		if (store_append(store, ctx, &entry, &err) < 0) {
 			(void)fprintf(stderr, "%s\n", err.text);
@@ -55,13 +55,15 @@ static void append_until_killed(const char *folder, int out)
 	struct err err = ERR_INIT;
 	struct store *store;
 
-	if (store_open(NULL, fs_join(folder, folder, "unship.db"), fs_join(folder, folder, "deployment-registry.json"), NULL, &store, &err) < 0)
+	if (store_open(NULL, fs_join(folder, folder, "unship.db"), fs_join(folder, folder, "deployment-registry.json"), NULL, &store,
+		    &err) < 0)
 		_exit(1);
 	for (;;) {
 		_cleanup_talloc_ void *ctx = mem_context(NULL);
 		const char *id = id_new(ctx, "dep");
 		struct entry entries[2] = {
-			entry_make(ctx, ENTRY_DEPLOYMENT_RECORDED, "production", NULL, "{s:{s:s, s:s}}", "deployment", "id", id, "version", "1"),
+			entry_make(ctx, ENTRY_DEPLOYMENT_RECORDED, "production", NULL, "{s:{s:s, s:s}}", "deployment", "id", id, "version",
+				"1"),
 			entry_make(ctx, ENTRY_DEPLOYMENT_HEALTH, "production", NULL, "{s:s, s:s}", "deployment", id, "health", "passing"),
 		};
 
@@ -109,7 +111,8 @@ static void acknowledged_entries_survive_kill_9(void **state)
 		char *text = NULL;
 		size_t size = 0;
 
-		assert_ok(store_open(*state, fs_join(*state, *state, "unship.db"), fs_join(*state, *state, "deployment-registry.json"), NULL, &store, &error));
+		assert_ok(store_open(*state, fs_join(*state, *state, "unship.db"), fs_join(*state, *state, "deployment-registry.json"),
+			NULL, &store, &error));
 		assert_ok(store_head(store, &head, &error));
 		assert_true(head >= acknowledged);
 		assert_int_equal(head % 2, 0); /* all or none */

@@ -35,7 +35,8 @@ static void a_new_store_is_private_and_ours(void **state)
 static void another_file_is_left_alone(void **state)
 {
 	char *path = fs_join(*state, *state, "unship.db"), *after;
-	const char text[] = "This is no database, but a text that somebody needs. It is longer than the head of a database file would be: one hundred bytes.";
+	const char text[] =
+		"This is no database, but a text that somebody needs. It is longer than the head of a database file would be: one hundred bytes.";
 	struct err error = ERR_INIT;
 	struct store *store;
 
@@ -94,7 +95,8 @@ static void a_damaged_store_says_so(void **state)
 	int r;
 
 	for (int i = 0; i < 200; i++)
-		assert_ok(append(store, "note", "production", NULL, json_make(store, "{s:s}", "text", "some text that fills pages"), &error));
+		assert_ok(
+			append(store, "note", "production", NULL, json_make(store, "{s:s}", "text", "some text that fills pages"), &error));
 	(void)talloc_free(store);
 	assert_ok(fs_read(*state, path, 10000000, &bytes, &size, &error));
 	for (size_t at = 4096; at < size; at++)
@@ -187,12 +189,12 @@ static int in_child(int (*body)(const char *folder), const char *folder)
 	return WEXITSTATUS(status);
 }
 
-#define CHILD_NEEDS(condition)                                                   \
-	do {                                                                     \
-		if (!(condition)) {                                              \
+#define CHILD_NEEDS(condition) \
+	do { \
+		if (!(condition)) { \
 			(void)fprintf(stderr, "line %d: %s\n", __LINE__, #condition); \
-			return 1;                                                \
-		}                                                                \
+			return 1; \
+		} \
 	} while (0)
 
 static int body_file_limit(const char *folder)
@@ -226,7 +228,7 @@ static void a_file_size_limit_loses_nothing(void **state)
 static bool mount_small(const char *folder)
 {
 	return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       mount("tmpfs", folder, "tmpfs", 0, "size=512k") == 0;
+		mount("tmpfs", folder, "tmpfs", 0, "size=512k") == 0;
 }
 
 static int body_full_disk(const char *folder)
