@@ -117,8 +117,8 @@ ${extra}
   }
 
   /* Runs the program to its end: {code, signal, out, err}. */
-  run(argv, { program = release, env = {}, input, cwd } = {}) {
-    const result = spawnSync(program, ['-C', this.app, ...argv], {
+  run(argv, { program = release, env = {}, input, cwd, dir = this.app } = {}) {
+    const result = spawnSync(program, ['-C', dir, ...argv], {
       encoding: 'utf8', env: { ...process.env, PATH: `/usr/bin:${process.env.PATH}`, NO_COLOR: '1', ...env }, input, cwd, timeout: 120000, maxBuffer: 1 << 28,
     })
     return { code: result.status, signal: result.signal, out: result.stdout, err: result.stderr }
@@ -129,6 +129,14 @@ ${extra}
     const result = this.run([...argv, '--json'], options)
     if (!codes.includes(result.code)) throw new Error(`unship ${argv.join(' ')} ended with ${result.code ?? result.signal}: ${result.out}${result.err}`)
     return JSON.parse(result.out)
+  }
+
+  /* Runs the program at a terminal and talks with it: [[what it shows, what is typed], ...]: {code, screen}. */
+  terminal(argv, talk = [], { program = release, env = {}, columns = 100 } = {}) {
+    const wanted = { argv: [program, '-C', this.app, ...argv], talk, env, columns }
+    const result = spawnSync('python3', ['-S', join(root, 'tests/terminal.py'), JSON.stringify(wanted)], { encoding: 'utf8', timeout: 120000, env: { ...process.env, NO_COLOR: '' } })
+    if (result.status !== 0) throw new Error(`tests/terminal.py: ${result.stderr}`)
+    return JSON.parse(result.stdout)
   }
 
   /* A command in the background. */

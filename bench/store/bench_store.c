@@ -2,11 +2,14 @@
  *
  *   bench_store [--entries N] [--deployments N] [--dir DIR]
  *
- * The bare peer inserts the text of the same entry into a table with a key, one durable commit each: what nobody can do without. Both sides take turns in short
+ * The bare peer inserts the text of the same entry into a table with a key, one durable commit each: what nobody can do without. Both
+ * sides take turns in short
  * rounds, and the median of the rounds is printed, so that another process on the disk disturbs both alike.
  *
- * A commit costs about twice as much while the write-ahead log grows as when it is written over from its start, and a store, which writes more pages per
- * commit, reaches that state sooner than its peer. So both are first driven past the first turn of the log ("steady": a daemon), and the growing log is measured
+ * A commit costs about twice as much while the write-ahead log grows as when it is written over from its start, and a store, which
+ * writes more pages per
+ * commit, reaches that state sooner than its peer. So both are first driven past the first turn of the log ("steady": a daemon), and
+ * the growing log is measured
  * by itself, on new files ("new log": a command that has just opened its store). Mixing the two flatters one side. */
 #include <sqlite3.h>
 #include <string.h>

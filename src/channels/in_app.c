@@ -1,4 +1,5 @@
-/* in-app: messages that are read in unship itself. The entry in the journal is the delivery, so there is nothing left to do; recipients are names of people or teams. */
+/* in-app: messages that are read in unship itself. The entry in the journal is the delivery, so there is nothing left to do; recipients
+ * are names of people or teams. */
 #include "base/text.h"
 #include "channels/list.h"
 

@@ -1,7 +1,9 @@
-/* webhook: a POST of JSON to each recipient, which is a URL. The message's id goes along as Idempotency-Key, because a message is delivered at least once; with a
+/* webhook: a POST of JSON to each recipient, which is a URL. The message's id goes along as Idempotency-Key, because a message is
+ * delivered at least once; with a
  * secret the body is signed (X-Unship-Signature: sha256=HMAC-SHA256 of the body in hex), so that the receiver knows who speaks.
  *
- * Loopback and private addresses are for URLs that stand in the rule itself; a URL that comes with a plan may name public ones only, unless the rule says `local: true`. Link-local and metadata
+ * Loopback and private addresses are for URLs that stand in the rule itself; a URL that comes with a plan may name public ones only,
+ * unless the rule says `local: true`. Link-local and metadata
  * addresses never (net/address.h). Messages name the origin of a URL only: its path is often the secret. */
 #include "base/clock.h"
 #include "base/text.h"
@@ -40,7 +42,9 @@ static char *origin(const void *ctx, const char *url)
 
 static int webhook_check_recipient(const char *recipient, struct err *err)
 {
-	const char *rest = text_starts_with(recipient, "https://") ? recipient + 8 : text_starts_with(recipient, "http://") ? recipient + 7 : NULL;
+	const char *rest = text_starts_with(recipient, "https://") ? recipient + 8
+		: text_starts_with(recipient, "http://")           ? recipient + 7
+								   : NULL;
 
 	if (!rest)
 		return err_set(err, ERR_INVALID, "a recipient of a webhook is a URL: it must begin with https:// or http://");
@@ -97,7 +101,8 @@ static int judge(struct driver_call *call, const char *recipient, int status, st
 static int webhook_deliver(struct driver_call *call, const struct message *message, const char *recipient, struct err *err)
 {
 	const struct webhook_params *params = call->params;
-	const char *headers[4] = { "Content-Type: application/json", mem_printf(call->ctx, "Idempotency-Key: \"%s\"", message->id), NULL, NULL };
+	const char *headers[4] = { "Content-Type: application/json", mem_printf(call->ctx, "Idempotency-Key: \"%s\"", message->id), NULL,
+		NULL };
 	json_t *content = json_keep(call->ctx, json_object());
 	struct http_request request = { .url = recipient, .headers = headers, .local_ok = params->local || is_configured(call, recipient) };
 	struct http_response response;

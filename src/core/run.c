@@ -443,8 +443,8 @@ static int run_ended(struct run *run, const struct entry *entry, struct err *err
 	run->ended_ms = entry->wall_ms;
 	for (size_t i = 0; i < run->plan->step_count; i++) {
 		run->steps[i].wait_for = WAIT_NOTHING;
-		if (run->steps[i].status == STEP_PENDING && !run->steps[i].touched)
-			run->steps[i].status = run->steps[i].attempts ? STEP_FAILED : STEP_SKIPPED; /* a retry that was still to come never will */
+		if (run->steps[i].status == STEP_PENDING) /* a retry that was still to come never will */
+			run->steps[i].status = run->steps[i].touched ? STEP_FAILED : STEP_SKIPPED;
 	}
 	return 0;
 }

@@ -1,4 +1,5 @@
-/* Items of configuration files: what is the same for all formats (config_edit.h): reading into a tree, paths, and the proof that an edit changed one value and nothing else. Pure. */
+/* Items of configuration files: what is the same for all formats (config_edit.h): reading into a tree, paths, and the proof that an
+ * edit changed one value and nothing else. Pure. */
 #include "drivers/config_edit.h"
 
 #include <ctype.h>
@@ -84,7 +85,8 @@ static int read_tree(enum config_format format, const char *text, json_t **ret, 
 		return 0;
 	}
 	*err = ERR_INIT;
-	r = format == CONFIG_JSON ? doc_parse_json(ctx, "file", text, strlen(text), &doc, err) : doc_parse_yaml(ctx, "file", text, strlen(text), &doc, err);
+	r = format == CONFIG_JSON ? doc_parse_json(ctx, "file", text, strlen(text), &doc, err)
+				  : doc_parse_yaml(ctx, "file", text, strlen(text), &doc, err);
 	if (r < 0)
 		return not_readable(err, format == CONFIG_JSON ? "JSON" : "YAML");
 	*ret = json_incref(doc_root(doc));
@@ -215,7 +217,8 @@ static bool put_at(json_t *root, const struct config_path *path, json_t *value)
 		nested = value ? config_nest(path, i + 1, value) : NULL;
 		if (!nested)
 			return false;
-		return path->parts[i].key ? json_object_set_new(into, path->parts[i].key, nested) == 0 : json_array_set_new(into, path->parts[i].index, nested) == 0;
+		return path->parts[i].key ? json_object_set_new(into, path->parts[i].key, nested) == 0
+					  : json_array_set_new(into, path->parts[i].index, nested) == 0;
 	}
 	if (last->key)
 		return value ? json_object_set(into, last->key, value) == 0 : json_object_del(into, last->key) == 0;
@@ -241,7 +244,8 @@ int config_get(const void *ctx, enum config_format format, const char *text, con
 	return 0;
 }
 
-static int edit(const void *ctx, enum config_format format, const char *text, const struct config_path *path, json_t *value, char **ret, struct err *err)
+static int edit(const void *ctx, enum config_format format, const char *text, const struct config_path *path, json_t *value, char **ret,
+	struct err *err)
 {
 	if (format == CONFIG_ENV)
 		return config_env_edit(ctx, text, path->parts[0].key, json_string_value(value), ret, err);
@@ -254,11 +258,13 @@ static int edit(const void *ctx, enum config_format format, const char *text, co
 		json_decref(root);
 		return 0;
 	}
-	return format == CONFIG_JSON ? config_json_edit(ctx, text, path, value, ret, err) : config_yaml_edit(ctx, text, path, value, ret, err);
+	return format == CONFIG_JSON ? config_json_edit(ctx, text, path, value, ret, err)
+				     : config_yaml_edit(ctx, text, path, value, ret, err);
 }
 
 /* Only this value may have changed. */
-static int prove(enum config_format format, json_t *before, const char *after, const struct config_path *path, json_t *value, struct err *err)
+static int prove(enum config_format format, json_t *before, const char *after, const struct config_path *path, json_t *value,
+	struct err *err)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
 	json_t *expected = json_keep(ctx, json_deep_copy(before)), *now;
@@ -271,7 +277,8 @@ static int prove(enum config_format format, json_t *before, const char *after, c
 		if (json_equal(expected, now))
 			return 0;
 	}
-	return err_set(err, ERR_UNSUPPORTED, "it cannot be changed without touching something else of the file (an anchor, a merge, a block): edit the file by hand, or restore it as a whole");
+	return err_set(err, ERR_UNSUPPORTED,
+		"it cannot be changed without touching something else of the file (an anchor, a merge, a block): edit the file by hand, or restore it as a whole");
 }
 
 int config_set(const void *ctx, enum config_format format, const char *text, const char *key, json_t *value, char **ret, struct err *err)

@@ -1,20 +1,21 @@
-/* JSON files: the bytes of one value are found by walking over the text, which the strict reader has already accepted, so the walk checks nothing. New members come after the last one, with the
+/* JSON files: the bytes of one value are found by walking over the text, which the strict reader has already accepted, so the walk
+ * checks nothing. New members come after the last one, with the
  * line breaks, indentation and blanks of their neighbours. Pure; any thread. */
 #include "data/json.h"
 #include "drivers/config_edit.h"
 
 struct member {
-	size_t start;                  /* of the key, or of the value in a list */
+	size_t start; /* of the key, or of the value in a list */
 	size_t value_start, value_end;
 };
 
 /* What was seen of one object or list. */
 struct container {
-	size_t open, close;            /* its brackets */
+	size_t open, close; /* its brackets */
 	size_t count;
 	struct member first, last;
 	bool found;
-	struct member member;          /* the one that was looked for */
+	struct member member;            /* the one that was looked for */
 	size_t previous_end, next_start; /* of its neighbours; 0: it has none */
 };
 
@@ -115,7 +116,8 @@ static char *indent_unit(const void *ctx, const char *text)
 	return mem_strdup(ctx, "  ");
 }
 
-/* The value as text. With `indent` (the blanks of its line) objects and lists go over several lines; without, everything stands in one. */
+/* The value as text. With `indent` (the blanks of its line) objects and lists go over several lines; without, everything stands in one.
+ * */
 static char *render(const void *ctx, const char *text, json_t *value, const char *indent)
 {
 	char *pretty, *out, *line, *rest;
@@ -164,8 +166,8 @@ static char *insert(const void *ctx, const char *text, const struct container *i
 	if (in->count == 0) {
 		indent = indentation(ctx, text, in->open);
 		inner = mem_printf(ctx, "%s%s", indent, indent_unit(ctx, text));
-		return config_splice(ctx, text, in->open + 1, in->close, mem_printf(ctx, "%s%s%s: %s%s%s", line_break, inner, name,
-			render(ctx, text, value, inner), line_break, indent));
+		return config_splice(ctx, text, in->open + 1, in->close,
+			mem_printf(ctx, "%s%s%s: %s%s%s", line_break, inner, name, render(ctx, text, value, inner), line_break, indent));
 	}
 	/* Between key and value stands what stands there in the last member; before the key what stands before the first one. */
 	colon = string_end(text, in->last.start);
@@ -180,8 +182,9 @@ static char *insert(const void *ctx, const char *text, const struct container *i
 	} else if (!indent && memchr(text + colon, ' ', in->last.value_start - colon)) {
 		inner = mem_strdup(ctx, " ");
 	}
-	return config_splice(ctx, text, in->last.value_end, in->last.value_end, mem_printf(ctx, ",%s%s%.*s%s", inner, name,
-		(int)(in->last.value_start - colon), text + colon, render(ctx, text, value, indent)));
+	return config_splice(ctx, text, in->last.value_end, in->last.value_end,
+		mem_printf(ctx, ",%s%s%.*s%s", inner, name, (int)(in->last.value_start - colon), text + colon,
+			render(ctx, text, value, indent)));
 }
 
 static char *take_out(const void *ctx, const char *text, const struct container *in)

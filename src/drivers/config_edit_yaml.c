@@ -1,7 +1,9 @@
 /* YAML files: libyaml composes the document into nodes that know where they begin and end; the bytes of one value are replaced.
  *
- * What libyaml does not say is worked out here: it counts characters, not bytes; a block ends for it where the next thing begins, so that the true end is that of its last scalar; and an alias is
- * the node of its anchor, which stands elsewhere in the text. Blocks of several lines are not replaced by single values: such an edit is refused. Pure; any thread. */
+ * What libyaml does not say is worked out here: it counts characters, not bytes; a block ends for it where the next thing begins, so
+ * that the true end is that of its last scalar; and an alias is
+ * the node of its anchor, which stands elsewhere in the text. Blocks of several lines are not replaced by single values: such an edit
+ * is refused. Pure; any thread. */
 #include <ctype.h>
 #include <yaml.h>
 
@@ -147,7 +149,8 @@ static bool plain_is(const char *text, const json_t *value)
 	struct err ignored = ERR_INIT;
 	struct doc *doc;
 
-	if (!*text || text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./@%+ -")] || !(isalnum((unsigned char)*text) || strchr("_/.-", *text)))
+	if (!*text || text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./@%+ -")] ||
+		!(isalnum((unsigned char)*text) || strchr("_/.-", *text)))
 		return false;
 	if (text[strlen(text) - 1] == ' ' || strcmp(text, "-") == 0 || strncmp(text, "- ", 2) == 0)
 		return false;
@@ -155,7 +158,8 @@ static bool plain_is(const char *text, const json_t *value)
 	for (const char *const *word = (const char *const[]){ "yes", "no", "on", "off", "y", "n", NULL }; *word; word++)
 		if (strcasecmp(text, *word) == 0)
 			return false;
-	return doc_parse_yaml(ctx, "value", line, strlen(line), &doc, &ignored) == 0 && json_equal(json_object_get(doc_root(doc), "k"), value);
+	return doc_parse_yaml(ctx, "value", line, strlen(line), &doc, &ignored) == 0 &&
+		json_equal(json_object_get(doc_root(doc), "k"), value);
 }
 
 /* `style` of the value that was there. */
@@ -275,7 +279,8 @@ static char *block_lines(struct editor *editor, const struct config_path *path, 
 	return mem_appendf(lines, " %s", render(editor->ctx, value, YAML_ANY_SCALAR_STYLE));
 }
 
-static int insert_into_block(struct editor *editor, yaml_node_t *container, const struct config_path *path, size_t from, json_t *value, char **ret, struct err *err)
+static int insert_into_block(struct editor *editor, yaml_node_t *container, const struct config_path *path, size_t from, json_t *value,
+	char **ret, struct err *err)
 {
 	yaml_node_t *first = pair_key(editor, container, 0);
 	struct place last;
@@ -288,10 +293,12 @@ static int insert_into_block(struct editor *editor, yaml_node_t *container, cons
 	return 0;
 }
 
-static int insert_into_flow(struct editor *editor, yaml_node_t *container, const struct config_path *path, size_t from, json_t *value, char **ret, struct err *err)
+static int insert_into_flow(struct editor *editor, yaml_node_t *container, const struct config_path *path, size_t from, json_t *value,
+	char **ret, struct err *err)
 {
 	json_t *nested = config_nest(path, from + 1, value);
-	char *text = mem_printf(editor->ctx, "%s: %s", render_key(editor->ctx, path->parts[from].key), render(editor->ctx, nested, YAML_ANY_SCALAR_STYLE));
+	char *text = mem_printf(editor->ctx, "%s: %s", render_key(editor->ctx, path->parts[from].key),
+		render(editor->ctx, nested, YAML_ANY_SCALAR_STYLE));
 	size_t at = offset(editor, container->start_mark) + 1;
 	struct place last;
 
@@ -307,8 +314,8 @@ static int insert_into_flow(struct editor *editor, yaml_node_t *container, const
 }
 
 /* Parts [from, count) are not there; `place` is what stands above them, its value NULL for the root. */
-static int insert(struct editor *editor, yaml_node_t *container, const struct place *place, const struct config_path *path, size_t from, json_t *value, char **ret,
-	struct err *err)
+static int insert(struct editor *editor, yaml_node_t *container, const struct place *place, const struct config_path *path, size_t from,
+	json_t *value, char **ret, struct err *err)
 {
 	json_t *nested = config_nest(path, from, value);
 	int r;

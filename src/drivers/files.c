@@ -1,9 +1,13 @@
-/* files: configuration files as one component. Its version is a sum over paths and contents, so that any change of any file is another version.
+/* files: configuration files as one component. Its version is a sum over paths and contents, so that any change of any file is another
+ * version.
  *
- *   target {version | configVersion}   the files as they were when that version was recorded (source_dir; without one, it is looked for among what was recorded for this component)
- *   target {items: {KEY: value}}       single items; null removes. KEY is a name of an env file or a path in a JSON or YAML file, with "FILE:" in front where several files could be meant
+ * target {version | configVersion}   the files as they were when that version was recorded (source_dir; without one, it is looked for
+ *   among what was recorded for this component)
+ * target {items: {KEY: value}}       single items; null removes. KEY is a name of an env file or a path in a JSON or YAML file, with
+ *   "FILE:" in front where several files could be meant
  *
- * Every file is replaced as a whole, atomically; mode and owner stay. Several files are not one transaction: a driver that dies between two of them is asked again, sees which differ, and writes those.
+ * Every file is replaced as a whole, atomically; mode and owner stay. Several files are not one transaction: a driver that dies between
+ * two of them is asked again, sees which differ, and writes those.
  * No value ever appears in a message or in details: they may be secrets. Threads: the process has one. */
 #include <errno.h>
 #include <limits.h>
@@ -30,10 +34,10 @@ static const struct field files_fields[] = {
 
 /* What is to be reached: kept contents, or items. */
 struct goal {
-	const char *dir;          /* where the content is kept; NULL: items, or nothing to go to */
+	const char *dir; /* where the content is kept; NULL: items, or nothing to go to */
 	struct config_files kept;
 	json_t *items;
-	const char *version;      /* as asked for; NULL */
+	const char *version; /* as asked for; NULL */
 };
 
 static int read_present(struct driver_call *call, struct config_files *ret, struct err *err)
@@ -103,8 +107,8 @@ static int read_goal(struct driver_call *call, const struct config_files *now, s
 	if (!ret->dir && version)
 		ret->dir = find_recorded(call, version);
 	if (!ret->dir)
-		return version ? err_set(err, ERR_NOT_FOUND, "the content of configuration version '%s' is not kept", version) :
-			err_set(err, ERR_INVALID, "the target names neither a version nor items");
+		return version ? err_set(err, ERR_NOT_FOUND, "the content of configuration version '%s' is not kept", version)
+			       : err_set(err, ERR_INVALID, "the target names neither a version nor items");
 	r = files_kept(call->ctx, ret->dir, &ret->kept, err);
 	if (r < 0)
 		return r;
@@ -116,8 +120,8 @@ static int read_goal(struct driver_call *call, const struct config_files *now, s
 /* ---- items ---- */
 
 /* Which file an item is of. *ret_file NULL: it is to be removed and stands nowhere. */
-static int find_item_file(struct driver_call *call, const struct config_files *files, const char *name, bool removes, struct config_file **ret_file,
-	const char **ret_key, struct err *err)
+static int find_item_file(struct driver_call *call, const struct config_files *files, const char *name, bool removes,
+	struct config_file **ret_file, const char **ret_key, struct err *err)
 {
 	struct config_file *found = NULL, *only = NULL;
 	size_t matches = 0, candidates = 0;
@@ -148,8 +152,9 @@ static int find_item_file(struct driver_call *call, const struct config_files *f
 	if (matches > 1)
 		return err_set(err, ERR_AMBIGUOUS, "item '%s' stands in several files: write FILE:%s", name, name);
 	if (matches == 0 && !removes && candidates != 1)
-		return candidates ? err_set(err, ERR_AMBIGUOUS, "item '%s' stands in none of the files: write FILE:%s to say where it belongs", name, name) :
-			err_set(err, ERR_UNSUPPORTED, "none of the files has single items: only env, JSON and YAML files do");
+		return candidates ? err_set(err, ERR_AMBIGUOUS,
+					    "item '%s' stands in none of the files: write FILE:%s to say where it belongs", name, name)
+				  : err_set(err, ERR_UNSUPPORTED, "none of the files has single items: only env, JSON and YAML files do");
 	*ret_file = matches ? found : removes ? NULL : only;
 	return 0;
 }
@@ -225,8 +230,10 @@ static int write_file(struct driver_call *call, const struct config_file *file, 
 	return 0;
 }
 
-/* Writes those of `wanted` that stand otherwise now. Texts of kept files (dir not NULL) are all loaded and compared with their sums before the first is written. */
-static int write_files(struct driver_call *call, const struct config_files *now, const struct config_files *wanted, const char *dir, struct err *err)
+/* Writes those of `wanted` that stand otherwise now. Texts of kept files (dir not NULL) are all loaded and compared with their sums
+ * before the first is written. */
+static int write_files(struct driver_call *call, const struct config_files *now, const struct config_files *wanted, const char *dir,
+	struct err *err)
 {
 	int r = 0;
 
@@ -333,7 +340,9 @@ static int files_observe(struct driver_call *call, struct observation *ret, stru
 		present += now.list[i].present;
 	*ret = (struct observation){
 		.version = now.version,
-		.state = present == 0 ? "absent" : present < now.count ? "partial" : "present",
+		.state = present == 0         ? "absent"
+			: present < now.count ? "partial"
+					      : "present",
 		.healthy = -1,
 		.at_target = there,
 		.details = details_of(call, &now),
@@ -412,7 +421,8 @@ static void check_folders(struct driver_call *call, const struct config_files *w
 		const char *path = wanted->list[i].path, *folder = folder_of(call, path);
 
 		if (access(folder, W_OK | X_OK) < 0)
-			findings_add(ret, "config_writable", false, SEVERITY_ERROR, call->name, NULL, "%s cannot be replaced: no right to write in %s", path, folder);
+			findings_add(ret, "config_writable", false, SEVERITY_ERROR, call->name, NULL,
+				"%s cannot be replaced: no right to write in %s", path, folder);
 		if (fs_free_bytes(folder, &available, &ignored) == 0 && available < need)
 			findings_add(ret, "disk_space", false, SEVERITY_ERROR, call->name, NULL, "%s: %s are needed, %s are free", folder,
 				text_format_size(call->ctx, need), text_format_size(call->ctx, available));
@@ -433,13 +443,13 @@ static void check_kept(struct driver_call *call, const struct config_files *now,
 			return;
 		}
 		if (!files_find(now, file->path))
-			findings_add(ret, "config_paths", false, SEVERITY_INFO, call->name, NULL, "%s was part of that version and is not configured any more: it stays as it is",
-				file->path);
+			findings_add(ret, "config_paths", false, SEVERITY_INFO, call->name, NULL,
+				"%s was part of that version and is not configured any more: it stays as it is", file->path);
 	}
 	for (size_t i = 0; i < now->count; i++)
 		if (!files_find(&goal->kept, now->list[i].path))
-			findings_add(ret, "config_paths", false, SEVERITY_WARNING, call->name, NULL, "%s was not configured when that version was recorded: it stays as it is",
-				now->list[i].path);
+			findings_add(ret, "config_paths", false, SEVERITY_WARNING, call->name, NULL,
+				"%s was not configured when that version was recorded: it stays as it is", now->list[i].path);
 	findings_add(ret, "target_content", true, SEVERITY_ERROR, call->name, NULL, "configuration %s is kept", goal->kept.version);
 }
 
@@ -460,7 +470,8 @@ static int files_check(struct driver_call *call, struct findings *ret, struct er
 	}
 	if (goal.items) {
 		r = items_are_set(call, &now, goal.items, &there, &why);
-		findings_add(ret, "config_items", r == 0, SEVERITY_ERROR, call->name, NULL, "%s", r < 0 ? why.text : "every item can be set");
+		findings_add(ret, "config_items", r == 0, SEVERITY_ERROR, call->name, NULL, "%s",
+			r < 0 ? why.text : "every item can be set");
 		check_folders(call, &now, ret);
 	} else if (goal.dir) {
 		check_kept(call, &now, &goal, ret);

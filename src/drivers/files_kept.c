@@ -1,4 +1,5 @@
-/* Kept contents of configuration files (files_kept.h). Names in the folder are numbers, so no path of a configuration ever becomes a path in a snapshot. No state; any thread. */
+/* Kept contents of configuration files (files_kept.h). Names in the folder are numbers, so no path of a configuration ever becomes a
+ * path in a snapshot. No state; any thread. */
 #include "drivers/files_kept.h"
 
 #include <errno.h>
@@ -29,7 +30,8 @@ static char *version_of(const void *ctx, const struct config_files *files)
 	qsort(sorted, files->count, sizeof(*sorted), by_path);
 	for (size_t i = 0; i < files->count; i++) {
 		any = any || sorted[i]->present;
-		text = mem_appendf(text, "%zu:%s=%s\n", strlen(sorted[i]->path), sorted[i]->path, sorted[i]->present ? sorted[i]->sum : "absent");
+		text = mem_appendf(text, "%zu:%s=%s\n", strlen(sorted[i]->path), sorted[i]->path,
+			sorted[i]->present ? sorted[i]->sum : "absent");
 	}
 	hash_blake2b_hex(text, strlen(text), sum);
 	return any ? mem_printf(ctx, "cfg-%.12s", sum) : mem_strdup(ctx, "");

@@ -1,5 +1,7 @@
-/* Contents of configuration files as they were captured: in one folder, under names of our own ("files/0"), with an index that is written last. A folder without an index holds nothing.
- *     index.json  {"format": 1, "version": "cfg-3f2a9c81d0b4", "files": [{"path", "present", "name": "0", "size", "mode": "0640", "blake2b"}]} */
+/* Contents of configuration files as they were captured: in one folder, under names of our own ("files/0"), with an index that is
+ * written last. A folder without an index holds nothing.
+ * index.json  {"format": 1, "version": "cfg-3f2a9c81d0b4", "files": [{"path", "present", "name": "0", "size", "mode": "0640",
+ *     "blake2b"}]} */
 #ifndef DRIVERS_FILES_KEPT_H
 #define DRIVERS_FILES_KEPT_H
 
@@ -11,9 +13,9 @@
 
 /* A file as it stands, or as it was kept. */
 struct config_file {
-	const char *path;        /* as configured */
+	const char *path; /* as configured */
 	bool present;
-	char *text;              /* with a 0 byte behind; NULL: absent, or not loaded */
+	char *text; /* with a 0 byte behind; NULL: absent, or not loaded */
 	size_t size;
 	mode_t mode;
 	char sum[HASH_HEX_SIZE]; /* of the content; "" when absent */
@@ -22,7 +24,7 @@ struct config_file {
 struct config_files {
 	struct config_file *list;
 	size_t count;
-	const char *version;     /* "cfg-" and 12 hex digits over paths and contents; "" when none is present */
+	const char *version; /* "cfg-" and 12 hex digits over paths and contents; "" when none is present */
 };
 
 /* Reads the files at `paths` (NULL-terminated; relative ones below `root`), links followed. Absent ones are part of the state. */

@@ -1,18 +1,45 @@
-/* Facts about an SQLite database, by its own catalogue (sqlite_master, the table-valued pragmas). Read only. */
+/* Facts about an SQLite database, by its own catalogue (sqlite_master, the table-valued pragmas). Read only; one thread per connection.
+ * */
 #include "drivers/sqlite_facts.h"
 
-#include <sodium.h>
-#include <string.h>
-
+#include "base/clock.h"
 #include "base/text.h"
 #include "data/json.h"
 
-static int failed(sqlite3 *database, const char *query, struct err *err)
-{
-	int code = sqlite3_errcode(database);
-	enum err_code kind = code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? ERR_CORRUPT : code == SQLITE_BUSY ? ERR_TIMEOUT : ERR_DRIVER;
+/* Tables with rows of their own: not those that a module makes up (virtual ones; what they keep stands in ordinary tables). */
+#define TABLES_OF_USER "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
+#define TABLES_WITH_ROWS \
+	"SELECT name FROM main.sqlite_master WHERE type = 'table' AND (name NOT LIKE 'sqlite\\_%' ESCAPE '\\' OR name = 'sqlite_sequence')" \
+	" AND coalesce(sql, '') NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
 
-	return err_set(err, kind, "%s: %s", query, sqlite3_errmsg(database));
+int facts_failed(sqlite3 *connection, int code, const char *what, struct err *err)
+{
+	enum err_code kind = ERR_DRIVER;
+
+	switch (code & 0xff) {
+	case SQLITE_FULL:
+		kind = ERR_NO_SPACE;
+		break;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		kind = ERR_CORRUPT;
+		break;
+	case SQLITE_CONSTRAINT:
+		kind = ERR_REFUSED;
+		break;
+	case SQLITE_READONLY:
+	case SQLITE_CANTOPEN:
+	case SQLITE_PERM:
+	case SQLITE_IOERR:
+		kind = ERR_IO;
+		break;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return err_set(err, ERR_TIMEOUT, "%s: another process keeps the database locked", what);
+	default:
+		break;
+	}
+	return err_set(err, kind, "%s: %s", what, connection ? sqlite3_errmsg(connection) : sqlite3_errstr(code));
 }
 
 static void finalize(sqlite3_stmt **statement)
@@ -20,50 +47,54 @@ static void finalize(sqlite3_stmt **statement)
 	sqlite3_finalize(*statement);
 }
 
-static int prepare(sqlite3 *database, const char *query, sqlite3_stmt **ret, struct err *err)
+static int prepare(sqlite3 *connection, const char *query, sqlite3_stmt **ret, struct err *err)
 {
-	return sqlite3_prepare_v2(database, query, -1, ret, NULL) == SQLITE_OK ? 0 : failed(database, query, err);
+	int code = sqlite3_prepare_v2(connection, query, -1, ret, NULL);
+
+	return code == SQLITE_OK ? 0 : facts_failed(connection, code, query, err);
 }
 
 /* 1: a row, 0: the end. */
-static int step(sqlite3 *database, sqlite3_stmt *statement, struct err *err)
+static int step(sqlite3 *connection, sqlite3_stmt *statement, struct err *err)
 {
 	int code = sqlite3_step(statement);
 
 	if (code == SQLITE_ROW)
 		return 1;
-	return code == SQLITE_DONE ? 0 : failed(database, sqlite3_sql(statement), err);
+	return code == SQLITE_DONE ? 0 : facts_failed(connection, code, sqlite3_sql(statement), err);
 }
 
 static const char *column(sqlite3_stmt *statement, int index)
 {
-	return (const char *)sqlite3_column_text(statement, index);
+	const char *text = (const char *)sqlite3_column_text(statement, index);
+
+	return text ? text : "";
 }
 
-int facts_text(const void *ctx, sqlite3 *database, const char *query, char **ret, struct err *err)
+int facts_text(const void *ctx, sqlite3 *connection, const char *query, char **ret, struct err *err)
 {
 	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
 	int r;
 
-	r = prepare(database, query, &statement, err);
+	r = prepare(connection, query, &statement, err);
 	if (r == 0)
-		r = step(database, statement, err);
+		r = step(connection, statement, err);
 	if (r < 0)
 		return r;
 	if (r == 0)
 		return err_set(err, ERR_DRIVER, "%s: no row", query);
-	*ret = mem_strdup(ctx, column(statement, 0) ? column(statement, 0) : "");
+	*ret = mem_strdup(ctx, column(statement, 0));
 	return 0;
 }
 
-int facts_integer(sqlite3 *database, const char *query, int64_t *ret, struct err *err)
+int facts_integer(sqlite3 *connection, const char *query, int64_t *ret, struct err *err)
 {
 	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
 	int r;
 
-	r = prepare(database, query, &statement, err);
+	r = prepare(connection, query, &statement, err);
 	if (r == 0)
-		r = step(database, statement, err);
+		r = step(connection, statement, err);
 	if (r < 0)
 		return r;
 	*ret = r ? sqlite3_column_int64(statement, 0) : 0;
@@ -89,148 +120,213 @@ char *facts_quote_text(const void *ctx, const char *text)
 	return quoted(ctx, text, '\'');
 }
 
+/* ---- schema ---- */
+
+/* cid, name, type, notnull, dflt_value, pk */
 static json_t *column_facts(sqlite3_stmt *statement)
 {
-	json_t *facts = json_pack("{s:s, s:b, s:b}", "type", column(statement, 2) ? column(statement, 2) : "", "notNull", sqlite3_column_int(statement, 3),
-		"primaryKey", sqlite3_column_int(statement, 5) > 0);
+	json_t *facts = json_object();
 
-	if (column(statement, 4))
-		json_put_str(facts, "default", column(statement, 4));
+	json_put_str(facts, "type", column(statement, 2));
+	json_put_flag(facts, "notNull", sqlite3_column_int(statement, 3) != 0);
+	json_put_flag(facts, "primaryKey", sqlite3_column_int(statement, 5) > 0);
+	if (sqlite3_column_type(statement, 4) == SQLITE_NULL)
+		(void)json_object_set_new(facts, "default", json_null());
 	else
-		json_object_set_new(facts, "default", json_null());
+		json_put_str(facts, "default", column(statement, 4));
 	return facts;
 }
 
-/* cid, name, type, notnull, dflt_value, pk */
-static int table_columns(const void *ctx, sqlite3 *database, const char *table, json_t *columns, struct err *err)
+static int table_columns(const void *ctx, sqlite3 *connection, const char *table, json_t *columns, struct err *err)
 {
 	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
 	int r;
 
-	r = prepare(database, mem_printf(ctx, "PRAGMA main.table_info(%s)", facts_quote(ctx, table)), &statement, err);
+	r = prepare(connection, mem_printf(ctx, "PRAGMA main.table_info(%s)", facts_quote(ctx, table)), &statement, err);
 	if (r < 0)
 		return r;
-	while ((r = step(database, statement, err)) > 0)
-		json_object_set_new(columns, column(statement, 1), column_facts(statement));
+	while ((r = step(connection, statement, err)) > 0)
+		(void)json_object_set_new(columns, column(statement, 1), column_facts(statement));
 	return r;
 }
 
-#define TABLES "SELECT name, sql FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
-
-int facts_schema(const void *ctx, sqlite3 *database, json_t **ret, struct err *err)
+int facts_schema(const void *ctx, sqlite3 *connection, json_t **ret, struct err *err)
 {
 	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
+	_cleanup_talloc_ void *work = mem_context(NULL);
 	json_t *tables = json_object();
 	int r;
 
 	*ret = json_make(ctx, "{s:o}", "tables", tables);
-	r = prepare(database, TABLES, &statement, err);
+	r = prepare(connection, TABLES_OF_USER, &statement, err);
 	if (r < 0)
 		return r;
-	while ((r = step(database, statement, err)) > 0) {
+	while ((r = step(connection, statement, err)) > 0) {
+		const char *name = column(statement, 0);
 		json_t *columns = json_object();
 
-		json_object_set_new(tables, column(statement, 0), json_pack("{s:o}", "columns", columns));
-		r = table_columns(ctx, database, column(statement, 0), columns, err);
+		(void)json_object_set_new(tables, name, json_pack("{s:o}", "columns", columns));
+		r = table_columns(work, connection, name, columns, err);
 		if (r < 0)
 			return r;
 	}
 	return r;
 }
 
-int facts_migration(const void *ctx, sqlite3 *database, char **ret, struct err *err)
+int facts_migration(const void *ctx, sqlite3 *connection, char **ret, struct err *err)
 {
 	int64_t tables;
 	int r;
 
-	r = facts_integer(database, "SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND name = 'schema_migrations'", &tables, err);
+	r = facts_integer(connection, "SELECT count(*) FROM pragma_table_info('schema_migrations', 'main') WHERE name = 'version'", &tables,
+		err);
 	if (r < 0)
 		return r;
 	if (tables)
-		return facts_text(ctx, database, "SELECT coalesce(max(version), '0') FROM main.schema_migrations", ret, err);
-	return facts_text(ctx, database, "PRAGMA main.user_version", ret, err);
+		return facts_text(ctx, connection, "SELECT coalesce(max(version), '0') FROM main.schema_migrations", ret, err);
+	return facts_text(ctx, connection, "PRAGMA main.user_version", ret, err);
 }
 
-static void add(crypto_generichash_state *state, const void *bytes, size_t size)
+static int out_of_time(void *user)
+{
+	return clock_mono_ms() >= *(const int64_t *)user;
+}
+
+int facts_row_counts(const void *ctx, sqlite3 *connection, int64_t until_ms, json_t **ret, struct err *err)
+{
+	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
+	_cleanup_talloc_ void *work = mem_context(NULL);
+	int r;
+
+	*ret = json_make(ctx, "{}");
+	r = prepare(connection, TABLES_OF_USER, &statement, err);
+	while (r >= 0 && (r = step(connection, statement, err)) > 0 && clock_mono_ms() < until_ms) {
+		struct err ignored = ERR_INIT;
+		int64_t count;
+
+		sqlite3_progress_handler(connection, 10000, out_of_time, &until_ms);
+		if (facts_integer(connection, mem_printf(work, "SELECT count(*) FROM main.%s", facts_quote(work, column(statement, 0))),
+			    &count, &ignored) == 0)
+			json_put_int(*ret, column(statement, 0), count);
+		sqlite3_progress_handler(connection, 0, NULL, NULL);
+	}
+	return r < 0 ? r : 0;
+}
+
+/* ---- content ---- */
+
+/* Bytes to be hashed, each value with its type and length in front. */
+struct bytes {
+	char *list;
+	size_t size, room;
+};
+
+static void add(struct bytes *bytes, char type, const void *value, size_t size)
 {
 	uint64_t length = size;
 
-	crypto_generichash_update(state, (const unsigned char *)&length, sizeof(length));
-	crypto_generichash_update(state, bytes, size);
+	if (bytes->size + size + sizeof(length) + 1 > bytes->room) {
+		bytes->room = (bytes->size + size + sizeof(length) + 1) * 2;
+		bytes->list = mem_resize(NULL, bytes->list, char, bytes->room);
+	}
+	bytes->list[bytes->size++] = type;
+	memcpy(bytes->list + bytes->size, &length, sizeof(length));
+	bytes->size += sizeof(length);
+	if (size > 0)
+		memcpy(bytes->list + bytes->size, value, size);
+	bytes->size += size;
 }
 
-/* Every value with its type; rows summed up by addition of their hashes, so that their order does not count. */
-static int add_rows(const void *ctx, sqlite3 *database, const char *table, crypto_generichash_state *all, struct err *err)
+/* Rows summed up by addition of their hashes, so that their order does not count. (Addition is no protection against somebody who makes
+ * up rows; the manifest of the snapshot is.) */
+static int add_rows(sqlite3 *connection, const char *query, struct bytes *all, struct err *err)
 {
 	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
-	uint64_t sum[HASH_SIZE / sizeof(uint64_t)] = { 0 }, row[HASH_SIZE / sizeof(uint64_t)], count = 0;
+	uint64_t sum[HASH_SIZE / sizeof(uint64_t)] = { 0 }, hash[HASH_SIZE / sizeof(uint64_t)], count = 0;
+	struct bytes row = { 0 };
 	int r;
 
-	r = prepare(database, mem_printf(ctx, "SELECT * FROM main.%s", facts_quote(ctx, table)), &statement, err);
-	if (r < 0)
-		return r;
-	while ((r = step(database, statement, err)) > 0) {
-		crypto_generichash_state state;
+	r = prepare(connection, query, &statement, err);
+	while (r >= 0 && (r = step(connection, statement, err)) > 0) {
+		char hex[HASH_HEX_SIZE];
 
-		crypto_generichash_init(&state, NULL, 0, HASH_SIZE);
+		row.size = 0;
 		for (int i = 0; i < sqlite3_column_count(statement); i++) {
-			int type = sqlite3_column_type(statement, i);
-			const void *bytes = sqlite3_column_blob(statement, i);
+			const void *value = sqlite3_column_blob(statement, i);
 
-			add(&state, &type, sizeof(type));
-			add(&state, bytes ? bytes : "", (size_t)sqlite3_column_bytes(statement, i));
+			add(&row, (char)sqlite3_column_type(statement, i), value, (size_t)sqlite3_column_bytes(statement, i));
 		}
-		crypto_generichash_final(&state, (unsigned char *)row, HASH_SIZE);
+		hash_blake2b_hex(row.list, row.size, hex);
+		r = text_unhex(hex, hash, sizeof(hash), err);
 		for (size_t i = 0; i < ARRAY_SIZE(sum); i++)
-			sum[i] += row[i];
+			sum[i] += hash[i];
 		count++;
 	}
-	add(all, sum, sizeof(sum));
-	add(all, &count, sizeof(count));
+	talloc_free(row.list);
+	add(all, 's', sum, sizeof(sum));
+	add(all, 'c', &count, sizeof(count));
 	return r;
 }
 
-int facts_content(const void *ctx, sqlite3 *database, const char *table, char ret[HASH_HEX_SIZE], struct err *err)
+static void finish(struct bytes *all, char ret[HASH_HEX_SIZE])
+{
+	hash_blake2b_hex(all->list, all->size, ret);
+	talloc_free(all->list);
+}
+
+/* user_version, application_id, and every definition. */
+static int add_catalogue(sqlite3 *connection, struct bytes *all, struct err *err)
+{
+	int r = add_rows(connection, "SELECT type, name, tbl_name, sql FROM main.sqlite_master", all, err);
+
+	if (r == 0)
+		r = add_rows(connection, "PRAGMA main.user_version", all, err);
+	return r < 0 ? r : add_rows(connection, "PRAGMA main.application_id", all, err);
+}
+
+int facts_content(const void *ctx, sqlite3 *connection, char ret[HASH_HEX_SIZE], struct err *err)
 {
 	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
-	unsigned char hash[HASH_SIZE];
-	crypto_generichash_state all;
+	_cleanup_talloc_ void *work = mem_context(ctx);
+	struct bytes all = { 0 };
 	int r;
 
-	crypto_generichash_init(&all, NULL, 0, HASH_SIZE);
-	r = prepare(database, TABLES, &statement, err);
-	if (r < 0)
-		return r;
-	while ((r = step(database, statement, err)) > 0) {
-		const char *name = column(statement, 0), *definition = column(statement, 1);
+	r = add_catalogue(connection, &all, err);
+	if (r == 0)
+		r = prepare(connection, TABLES_WITH_ROWS, &statement, err);
+	while (r >= 0 && (r = step(connection, statement, err)) > 0) {
+		const char *name = column(statement, 0);
 
-		if (table && strcmp(table, name) != 0)
-			continue;
-		add(&all, name, strlen(name));
-		/* A single table is compared by its rows: its definition may have changed and stays. */
-		if (!table)
-			add(&all, definition ? definition : "", definition ? strlen(definition) : 0);
-		r = add_rows(ctx, database, name, &all, err);
-		if (r < 0)
-			return r;
+		add(&all, 'n', name, strlen(name));
+		r = add_rows(connection, mem_printf(work, "SELECT * FROM main.%s", facts_quote(work, name)), &all, err);
 	}
-	crypto_generichash_final(&all, hash, sizeof(hash));
-	snprintf(ret, HASH_HEX_SIZE, "%s", text_hex(ctx, hash, sizeof(hash)));
+	finish(&all, ret);
 	return r;
 }
 
-int facts_common_columns(const void *ctx, sqlite3 *database, const char *table, char **ret, struct err *err)
+int facts_rows(const void *ctx, sqlite3 *connection, const char *database, const char *table, const char *columns, char ret[HASH_HEX_SIZE],
+	struct err *err)
+{
+	struct bytes all = { 0 };
+	int r = add_rows(connection, mem_printf(ctx, "SELECT %s FROM %s.%s", columns, database, facts_quote(ctx, table)), &all, err);
+
+	finish(&all, ret);
+	return r;
+}
+
+int facts_common_columns(const void *ctx, sqlite3 *connection, const char *database, const char *table, char **ret, struct err *err)
 {
 	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
 	char *name = facts_quote_text(ctx, table);
 	int r;
 
 	*ret = mem_strdup(ctx, "");
-	r = prepare(database, mem_printf(ctx, "SELECT m.name FROM pragma_table_info(%s, 'main') m JOIN pragma_table_info(%s, 'backup') b ON m.name = b.name ORDER BY m.cid", name, name),
+	r = prepare(connection,
+		mem_printf(ctx,
+			"SELECT m.name FROM pragma_table_info(%s, 'main') m JOIN pragma_table_info(%s, '%s') b ON m.name = b.name ORDER BY m.cid",
+			name, name, database),
 		&statement, err);
-	if (r < 0)
-		return r;
-	while ((r = step(database, statement, err)) > 0)
+	while (r >= 0 && (r = step(connection, statement, err)) > 0)
 		*ret = mem_appendf(*ret, "%s%s", **ret ? ", " : "", facts_quote(ctx, column(statement, 0)));
 	return r;
 }

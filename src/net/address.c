@@ -25,13 +25,9 @@ static const struct range4 ranges4[] = {
 	{ IP4(224, 0, 0, 0), 4, ADDRESS_NEVER },        /* multicast */
 	{ IP4(240, 0, 0, 0), 4, ADDRESS_NEVER },        /* reserved, broadcast */
 	{ IP4(0, 0, 0, 0), 8, ADDRESS_LOCAL },          /* "this host": Linux connects to itself */
-	{ IP4(127, 0, 0, 0), 8, ADDRESS_LOCAL },
-	{ IP4(10, 0, 0, 0), 8, ADDRESS_LOCAL },
-	{ IP4(172, 16, 0, 0), 12, ADDRESS_LOCAL },
-	{ IP4(192, 168, 0, 0), 16, ADDRESS_LOCAL },
-	{ IP4(100, 64, 0, 0), 10, ADDRESS_LOCAL },      /* shared by carriers and overlay networks */
-	{ IP4(192, 0, 0, 0), 24, ADDRESS_LOCAL },
-	{ IP4(198, 18, 0, 0), 15, ADDRESS_LOCAL },      /* benchmarks */
+	{ IP4(127, 0, 0, 0), 8, ADDRESS_LOCAL }, { IP4(10, 0, 0, 0), 8, ADDRESS_LOCAL }, { IP4(172, 16, 0, 0), 12, ADDRESS_LOCAL },
+	{ IP4(192, 168, 0, 0), 16, ADDRESS_LOCAL }, { IP4(100, 64, 0, 0), 10, ADDRESS_LOCAL }, /* shared by carriers and overlay networks */
+	{ IP4(192, 0, 0, 0), 24, ADDRESS_LOCAL }, { IP4(198, 18, 0, 0), 15, ADDRESS_LOCAL },   /* benchmarks */
 };
 
 static enum address_class classify4(uint32_t ip)

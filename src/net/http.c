@@ -1,6 +1,7 @@
 /* HTTP client (http.h): one libcurl easy handle per request, made and freed within the call.
  *
- * libcurl brings most of the program's shared libraries, so it is opened at the first request. Its functions stand in one table that is filled once under pthread_once and
+ * libcurl brings most of the program's shared libraries, so it is opened at the first request. Its functions stand in one table that is
+ * filled once under pthread_once and
  * only read after that; this handle of a loaded library is the one static of this file. Any thread.
  *
  * Messages name scheme, host and port and nothing more of a URL: user names, paths and queries of webhooks are often secrets. */
@@ -49,9 +50,15 @@ static void load(void)
 		const char *name;
 		void *slot;
 	} symbols[] = {
-		{ "curl_global_init", &api.global_init }, { "curl_easy_init", &api.init }, { "curl_easy_setopt", &api.setopt },
-		{ "curl_easy_perform", &api.perform }, { "curl_easy_getinfo", &api.getinfo }, { "curl_easy_cleanup", &api.cleanup },
-		{ "curl_easy_strerror", &api.strerror }, { "curl_slist_append", &api.slist_append }, { "curl_slist_free_all", &api.slist_free },
+		{ "curl_global_init", &api.global_init },
+		{ "curl_easy_init", &api.init },
+		{ "curl_easy_setopt", &api.setopt },
+		{ "curl_easy_perform", &api.perform },
+		{ "curl_easy_getinfo", &api.getinfo },
+		{ "curl_easy_cleanup", &api.cleanup },
+		{ "curl_easy_strerror", &api.strerror },
+		{ "curl_slist_append", &api.slist_append },
+		{ "curl_slist_free_all", &api.slist_free },
 	};
 	void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
 	size_t i;
@@ -275,7 +282,8 @@ static int timed_out(struct transfer *transfer, struct err *err)
 	curl_off_t connected_us = 0;
 
 	(void)api.getinfo(transfer->handle, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
-	return err_set(err, ERR_TIMEOUT, connected_us > 0 ? "connected, but no complete answer within %s" : "no connection within %s", limit);
+	return err_set(err, ERR_TIMEOUT, connected_us > 0 ? "connected, but no complete answer within %s" : "no connection within %s",
+		limit);
 }
 
 static int failed(struct transfer *transfer, CURLcode code, struct err *err)

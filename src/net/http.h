@@ -1,5 +1,7 @@
-/* HTTP client on libcurl: one request, limits, an address policy. libcurl is loaded at the first request (dlopen), so that the program starts fast.
- * Redirects are not followed. Only http and https. The resolved address is checked before connecting: link-local and metadata addresses (169.254/16, fe80::/10, fd00:ec2::254) never; loopback and private ranges
+/* HTTP client on libcurl: one request, limits, an address policy. libcurl is loaded at the first request (dlopen), so that the program
+ * starts fast.
+ * Redirects are not followed. Only http and https. The resolved address is checked before connecting: link-local and metadata addresses
+ * (169.254/16, fe80::/10, fd00:ec2::254) never; loopback and private ranges
  * only when the URL comes from the user's own configuration (`local_ok`). */
 #ifndef NET_HTTP_H
 #define NET_HTTP_H
@@ -8,25 +10,26 @@
 #include "base/mem.h"
 
 struct http_request {
-	const char *method;          /* NULL: GET, or POST with a body */
+	const char *method; /* NULL: GET, or POST with a body */
 	const char *url;
-	const char *const *headers;  /* "Name: value", NULL-terminated; may be NULL */
+	const char *const *headers; /* "Name: value", NULL-terminated; may be NULL */
 	const char *body;
 	size_t body_size;
-	int64_t timeout_ms;          /* whole request; required */
-	size_t response_max;         /* bytes; default 1 MiB; more is ERR_TOO_LARGE */
+	int64_t timeout_ms;  /* whole request; required */
+	size_t response_max; /* bytes; default 1 MiB; more is ERR_TOO_LARGE */
 	bool local_ok;
-	const char *unix_socket;     /* NULL, or path */
-	bool insecure;               /* do not verify the certificate */
+	const char *unix_socket; /* NULL, or path */
+	bool insecure;           /* do not verify the certificate */
 };
 struct http_response {
 	int status;
 	char *body;
 	size_t body_size;
-	const char *content_type;    /* NULL */
+	const char *content_type; /* NULL */
 	int64_t duration_ms;
 };
-/* ERR_UNREACHABLE (refused, no route, name unknown, TLS failed: each in words), ERR_TIMEOUT, ERR_REFUSED (address policy), ERR_TOO_LARGE, ERR_INVALID (URL). Any HTTP status is success here. */
+/* ERR_UNREACHABLE (refused, no route, name unknown, TLS failed: each in words), ERR_TIMEOUT, ERR_REFUSED (address policy),
+ * ERR_TOO_LARGE, ERR_INVALID (URL). Any HTTP status is success here. */
 /* Messages name the origin of the URL only: paths and queries may be secret. */
 must_check int http_request(const void *ctx, const struct http_request *request, struct http_response *ret, struct err *err);
 

@@ -145,6 +145,19 @@ static json_t *deployment_data(struct op *op, const struct record_params *p, con
 	return deployment;
 }
 
+/* What the recorder should know now, not at the rollback: a component with nothing to return to. */
+static void add_warnings(json_t *answer, json_t *observed)
+{
+	json_t *warnings = json_array(), *component;
+	const char *name;
+
+	json_object_foreach (observed, name, component)
+		if (!*json_str(component, "version", ""))
+			json_array_append_new(warnings, json_sprintf("%s: nothing is there (%s): a rollback to this deployment would leave it so", name,
+				json_str(component, "state", "no version")));
+	json_object_set_new(answer, "warnings", warnings);
+}
+
 static int deployments_record(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	const struct record_params *p = params;
@@ -177,6 +190,7 @@ static int deployments_record(struct op *op, const void *params, json_t **ret, s
 	if (r < 0)
 		return r;
 	*ret = json_keep(op->ctx, deployment_json(&recorded));
+	add_warnings(*ret, observed);
 	return 0;
 }
 

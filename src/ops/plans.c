@@ -20,6 +20,12 @@ static const struct field file_fields[] = {
 	FIELD_END
 };
 
+static const struct field runbook_fields[] = {
+	FIELD_PATH(struct plans_params, file, REQUIRED, "plan file, YAML or JSON"),
+	FIELD_NAME(struct plans_params, environment, OPTIONAL, "environment that it is for; may be left out when there is only one"),
+	FIELD_END
+};
+
 static int plans_create(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	const struct plans_params *p = params;
@@ -77,15 +83,39 @@ static int plans_check(struct op *op, const void *params, json_t **ret, struct e
 	return problems_result(problems, err);
 }
 
+/* A runbook says what to look at, so it is for one environment: the one that is named, or the only one. */
+static int only_environment(struct op *op, const char **ret, struct err *err)
+{
+	const struct project *project;
+	char *names;
+	int r;
+
+	r = workspace_project(op->workspace, err);
+	if (r < 0)
+		return r;
+	project = op->workspace->project;
+	if (project->environment_count == 1) {
+		*ret = project->environments[0].name;
+		return 0;
+	}
+	names = mem_strdup(op->ctx, "");
+	for (size_t i = 0; i < project->environment_count; i++)
+		names = mem_appendf(names, "%s%s", i ? ", " : "", project->environments[i].name);
+	return err_set(err, ERR_USAGE, "a runbook is for one environment: give --environment, one of %s", names);
+}
+
 static int plans_runbook(struct op *op, const void *params, json_t **ret, struct err *err)
 {
-	const struct plans_params *p = params;
+	struct plans_params p = *(const struct plans_params *)params;
 	struct environment *environment;
 	struct problems *problems;
 	struct plan *plan;
-	int r;
+	int r = 0;
 
-	r = read_plan(op, p, &plan, &environment, &problems, err);
+	if (!p.environment)
+		r = only_environment(op, &p.environment, err);
+	if (r == 0)
+		r = read_plan(op, &p, &plan, &environment, &problems, err);
 	if (r == 0)
 		r = problems_result(problems, err);
 	if (r < 0)
@@ -98,5 +128,5 @@ OPERATION(op_plans_create, "plans.create", "POST", "/environments/{environment}/
 	"generate the plan of a rollback: what would change, and what speaks against it", create_fields, struct plans_params, plans_create);
 OPERATION(op_plans_check, "plans.check", "POST", "/plans/check", PERMIT_PLAN, "check a plan file", file_fields, struct plans_params,
 	plans_check, .anywhere = true);
-OPERATION(op_plans_runbook, "plans.runbook", "POST", "/plans/runbook", PERMIT_VIEW, "a readable runbook of a plan file", file_fields,
-	struct plans_params, plans_runbook, .anywhere = true);
+OPERATION(op_plans_runbook, "plans.runbook", "POST", "/plans/runbook", PERMIT_VIEW, "a readable runbook of a plan file", runbook_fields,
+	struct plans_params, plans_runbook);

@@ -91,6 +91,7 @@ int workspace_project(struct workspace *workspace, struct err *err)
 
 int workspace_store(struct workspace *workspace, struct err *err)
 {
+	struct err why = ERR_INIT;
 	const char *registry;
 	int r;
 
@@ -102,9 +103,9 @@ int workspace_store(struct workspace *workspace, struct err *err)
 	if (strcmp(workspace->project->store, "sqlite") != 0)
 		return err_set(err, ERR_UNSUPPORTED, "store '%s': this unship keeps its state in SQLite only; write `store: sqlite`",
 			workspace->project->store);
-	r = fs_mkdirs(workspace->places.state_dir, 0700, err);
+	r = fs_mkdirs(workspace->places.state_dir, 0700, &why);
 	if (r < 0)
-		return err_in(err, "state directory");
+		return err_set(err, why.code == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_STORE, "state directory: %s", why.text);
 	registry = fs_join(workspace, workspace->places.state_dir, "deployment-registry.json");
 	return store_open(workspace, workspace->places.store, registry, workspace->dir, &workspace->store, err);
 }

@@ -1,5 +1,7 @@
-/* exec probe: runs a program by the convention of monitoring plugins, so that any check_* of the user works: exit 0 well, 1 warning, 2 critical, 3 unknown; the first line of its output is the
- * message, performance data stands after '|'. The program is named with its arguments, never through a shell, and ends with its whole process group at the time limit. */
+/* exec probe: runs a program by the convention of monitoring plugins, so that any check_* of the user works: exit 0 well, 1 warning, 2
+ * critical, 3 unknown; the first line of its output is the
+ * message, performance data stands after '|'. The program is named with its arguments, never through a shell, and ends with its whole
+ * process group at the time limit. */
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/proc.h"
@@ -46,7 +48,8 @@ static void judge(struct driver_call *call, const struct proc_result *result, st
 	else if (result->signal)
 		probe_say(call, ret, PROBE_FAIL, "ended by signal %d", result->signal);
 	else if (code >= ARRAY_SIZE(meanings))
-		probe_say(call, ret, PROBE_FAIL, "exit code %d is none of 0 to 3: %s", result->exit_code, *output.message ? output.message : errors.message);
+		probe_say(call, ret, PROBE_FAIL, "exit code %d is none of 0 to 3: %s", result->exit_code,
+			*output.message ? output.message : errors.message);
 	else if (*output.message || !*errors.message)
 		probe_say(call, ret, meanings[code].status, "%s", *output.message ? output.message : meanings[code].word);
 	else

@@ -1,4 +1,5 @@
-/* http probe: one request; the status must be among those expected, and the body must contain a text when one is given. Redirects are not followed: a 302 is an answer like any other.
+/* http probe: one request; the status must be among those expected, and the body must contain a text when one is given. Redirects are
+ * not followed: a 302 is an answer like any other.
  * The URL stands in the user's own configuration, so loopback and private addresses are fine. */
 #include "base/fs.h"
 #include "base/text.h"

@@ -1,4 +1,5 @@
-/* Output of monitoring plugins (perfdata.h). A line is cut at its first '|'. From the '|' of the long output on, all further lines are performance data. Pure; any thread. */
+/* Output of monitoring plugins (perfdata.h). A line is cut at its first '|'. From the '|' of the long output on, all further lines are
+ * performance data. Pure; any thread. */
 #include "probes/perfdata.h"
 
 #include <ctype.h>

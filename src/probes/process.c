@@ -1,4 +1,5 @@
-/* process probe: the process that a pid file names runs. Two forms of pid file are read: the one that the process driver writes, JSON with pid and start time, which together are
+/* process probe: the process that a pid file names runs. Two forms of pid file are read: the one that the process driver writes, JSON
+ * with pid and start time, which together are
  * the identity of a process; and a plain number, where a name can be asked for in addition, because pids are given out anew. */
 #include <ctype.h>
 

@@ -1,4 +1,5 @@
-/* tcp probe: a connection can be made. Nothing is sent; the connection is closed at once. The address stands in the user's own configuration, so loopback and private ones are fine. */
+/* tcp probe: a connection can be made. Nothing is sent; the connection is closed at once. The address stands in the user's own
+ * configuration, so loopback and private ones are fine. */
 #include "base/clock.h"
 #include "base/text.h"
 #include "net/address.h"
@@ -20,7 +21,8 @@ static const struct field tcp_fields[] = {
 };
 /* clang-format on */
 
-static int take_address(struct driver_call *call, const struct tcp_params *params, const char **ret_host, int64_t *ret_port, struct err *err)
+static int take_address(struct driver_call *call, const struct tcp_params *params, const char **ret_host, int64_t *ret_port,
+	struct err *err)
 {
 	const char *colon, *start, *end;
 

@@ -44,6 +44,13 @@ void active_halt(struct active *a)
 	}
 }
 
+/* Called wherever time may have passed: when the lease is over, somebody else may hold it, and nothing of ours may act on. */
+static void mind_the_lease(struct active *a)
+{
+	if (active_mono(a) >= a->claim.safe_until_ms)
+		active_halt(a);
+}
+
 int active_pause(struct active *a, int64_t ms, struct err *err)
 {
 	struct executor *executor = a->runner->executor;
@@ -55,6 +62,7 @@ int active_pause(struct active *a, int64_t ms, struct err *err)
 		r = executor->ops->wait(executor, a->ctx, until_ms, &result, err);
 		if (r < 0)
 			return r;
+		mind_the_lease(a);
 		if (r > 0) {
 			a->late = mem_resize(a->ctx, a->late, struct work_result, a->late_count + 1);
 			a->late[a->late_count++] = result;
@@ -90,6 +98,7 @@ static int renew(struct active *a, bool *ret_renewed, struct err *err)
 	int r;
 
 	r = journal->ops->renew(journal, &a->claim, &cause);
+	mind_the_lease(a);
 	*ret_renewed = r == 0;
 	if (r == 0) {
 		a->renewed_ms = now_ms;
@@ -111,15 +120,12 @@ int active_keep_claim(struct active *a, bool now, struct err *err)
 	bool renewed = false;
 	int r;
 
-	if (now_ms >= a->claim.safe_until_ms)
-		active_halt(a); /* somebody else may hold it by now: nothing of ours may act on */
-	else if (!now && (now_ms - a->renewed_ms < a->claim.lease_ms / 3 || now_ms < a->renew_after_ms))
+	mind_the_lease(a);
+	if (!now && now_ms < a->claim.safe_until_ms && (now_ms - a->renewed_ms < a->claim.lease_ms / 3 || now_ms < a->renew_after_ms))
 		return 0;
 	r = renew(a, &renewed, err);
 	while (r == 0 && now && !renewed) {
 		r = active_pause(a, STORE_RETRY_MS, err);
-		if (active_mono(a) >= a->claim.safe_until_ms)
-			active_halt(a);
 		if (r == 0)
 			r = renew(a, &renewed, err);
 	}
@@ -161,6 +167,7 @@ static int catch_up(struct active *a, const struct entry *own, size_t count, boo
 	int r;
 
 	r = journal->ops->read(journal, ctx, &filter, &entries, &read, err);
+	mind_the_lease(a);
 	if (r < 0)
 		return r;
 	a->failing_since_ms = 0;
@@ -245,6 +252,7 @@ int active_commit(struct active *a, struct entry *entries, size_t count, struct 
 		entries[i].id = entries[i].id ? entries[i].id : id_new(a->ctx, "ent");
 	for (;;) {
 		r = journal->ops->append(journal, a->ctx, &a->claim, entries, count, &cause);
+		mind_the_lease(a);
 		if (r == 0) {
 			a->failing_since_ms = 0;
 			return fold_appended(a, entries, count, err);

@@ -104,6 +104,18 @@ static int end_run(struct active *a, enum run_status status, enum err_code code,
 	return r;
 }
 
+/* A last look: a cancellation that came before the end is still heard. */
+static int end_if_nobody_objects(struct active *a, enum run_status status, struct err *err)
+{
+	unsigned foreign = a->foreign;
+	int r;
+
+	r = active_poll(a, false, err);
+	if (r < 0 || a->foreign != foreign)
+		return r;
+	return end_run(a, status, a->run->code, a->run->message, err);
+}
+
 static int seal(struct active *a, struct err *err)
 {
 	struct runner *runner = a->runner;
@@ -183,8 +195,6 @@ static void stop_call(struct active *a, struct run_step *step)
 
 static int carry_out(struct active *a, const struct decision *decision, struct err *err)
 {
-	struct run *run = a->run;
-
 	switch (decision->kind) {
 	case DECIDE_CALL:
 		return active_call(a, decision, err);
@@ -201,7 +211,7 @@ static int carry_out(struct active *a, const struct decision *decision, struct e
 		stop_call(a, decision->step);
 		return 0;
 	case DECIDE_END:
-		return end_run(a, decision->status, run->code, run->message, err);
+		return end_if_nobody_objects(a, decision->status, err);
 	case DECIDE_WAIT:
 		return 0;
 	}

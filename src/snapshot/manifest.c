@@ -3,7 +3,8 @@
  *         {"type": "file", "path": "config/app.json", "size": 12, "mode": "0644", "blake2b": "…64 hex digits…"},
  *         {"type": "link", "path": "state/current", "target": "releases/7"},
  *         {"type": "folder", "path": "state", "mode": "0700"}]}
- * A path or target that is not UTF-8 stands as hex digits in "pathHex" or "targetHex". Paths are only compared, never opened; they are checked all the same. Pure; any thread. */
+ * A path or target that is not UTF-8 stands as hex digits in "pathHex" or "targetHex". Paths are only compared, never opened; they are
+ * checked all the same. Pure; any thread. */
 #include "base/fs.h"
 #include "base/text.h"
 #include "data/json.h"

@@ -1,4 +1,5 @@
-/* Snapshots (snapshot.h): a folder that is filled, then sealed by a manifest. The manifest is written beside the snapshot and renamed into it, so a folder has a whole manifest or none; it
+/* Snapshots (snapshot.h): a folder that is filled, then sealed by a manifest. The manifest is written beside the snapshot and renamed
+ * into it, so a folder has a whole manifest or none; it
  * goes first when a snapshot is removed. So "has a manifest" means "is a snapshot" at every instant.
  *
  * Nothing here follows a link. Threads: any; one snapshot is filled by one run at a time, which the run's claim sees to. */
@@ -14,10 +15,10 @@
 #include "base/text.h"
 #include "snapshot/tree.h"
 
-#define MANIFEST     "manifest.json"
-#define METADATA     "metadata.json"
-#define MANIFEST_MAX ((size_t)512 << 20)
-#define METADATA_MAX ((size_t)1 << 20)
+#define MANIFEST        "manifest.json"
+#define METADATA        "metadata.json"
+#define MANIFEST_MAX    ((size_t)512 << 20)
+#define METADATA_MAX    ((size_t)1 << 20)
 #define DIFFERENCES_MAX 1000
 
 static int folder_of(const void *ctx, const char *root, const char *run_id, char **ret, struct err *err)
@@ -39,7 +40,8 @@ static int existing_folder(const void *ctx, const char *root, const char *run_id
 }
 
 /* A file of the snapshot, whole or not at all, without leaving a temporary file inside. */
-static int write_into(const char *root, const char *folder, const char *run_id, const char *name, const char *text, bool durable, struct err *err)
+static int write_into(const char *root, const char *folder, const char *run_id, const char *name, const char *text, bool durable,
+	struct err *err)
 {
 	_cleanup_talloc_ char *beside = mem_printf(NULL, "%s/.%s.%s", root, run_id, name), *path = fs_join(NULL, folder, name);
 	_cleanup_close_ int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -118,7 +120,8 @@ static int copy_one(const void *ctx, const char *project_dir, const char *name, 
 	return symlink(target, to) < 0 ? err_errno(err, errno, "%s", to) : 0;
 }
 
-int snapshot_add_project(const char *root, const char *run_id, const char *environment, const char *project_dir, json_t *observed, struct err *err)
+int snapshot_add_project(const char *root, const char *run_id, const char *environment, const char *project_dir, json_t *observed,
+	struct err *err)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
 	const char *names[] = { ".env", mem_printf(ctx, ".env.%s", environment), mem_printf(ctx, "config/%s.json", environment),
@@ -204,7 +207,8 @@ static void note_difference(void *user, const char *path, const char *what)
 }
 
 /* *ret_expected: the manifest's tree. */
-static int read_manifest(const void *ctx, const char *folder, struct tree **ret_expected, char **ret_text, size_t *ret_size, struct err *err)
+static int read_manifest(const void *ctx, const char *folder, struct tree **ret_expected, char **ret_text, size_t *ret_size,
+	struct err *err)
 {
 	char *path = fs_join(ctx, folder, MANIFEST);
 	struct stat st;
@@ -243,7 +247,8 @@ static int verify_folder(const void *ctx, const char *folder, struct snapshot_su
 	return 0;
 }
 
-int snapshot_verify(const void *ctx, const char *root, const char *run_id, struct snapshot_summary *ret, json_t **ret_problems, struct err *err)
+int snapshot_verify(const void *ctx, const char *root, const char *run_id, struct snapshot_summary *ret, json_t **ret_problems,
+	struct err *err)
 {
 	_cleanup_talloc_ void *work = mem_context(NULL);
 	json_t *problems = NULL;

@@ -26,7 +26,8 @@ struct tree {
 	uint64_t files, bytes;
 };
 
-/* Reads everything below `root` but `skip` (a name at the top; may be NULL). Links are noted and never followed; anything but files, links and folders is ERR_INVALID.
+/* Reads everything below `root` but `skip` (a name at the top; may be NULL). Links are noted and never followed; anything but files,
+ * links and folders is ERR_INVALID.
  * With `sync` all of it is flushed to the disk as well. */
 must_check int tree_read(const void *ctx, const char *root, const char *skip, bool sync, struct tree **ret, struct err *err);
 

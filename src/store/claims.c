@@ -1,7 +1,9 @@
 /* Claims: a row with a lease and a fencing token. The row stays when a claim is released, so that tokens grow forever.
  *
- * A lease ends by the wall clock of this host. The holder counts it on its own monotonic clock from before the attempt and stops a quarter early, so
- * it stops before anybody takes over, whatever the wall clock does to it; and a holder that is late all the same is stopped by the token, which
+ * A lease ends by the wall clock of this host. The holder counts it on its own monotonic clock from before the attempt and stops a
+ * quarter early, so
+ * it stops before anybody takes over, whatever the wall clock does to it; and a holder that is late all the same is stopped by the
+ * token, which
  * every append checks in its own transaction.
  *
  * The holder's name tells a claimer on the same host whether that holder is still alive:

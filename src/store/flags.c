@@ -1,5 +1,7 @@
-/* Feature flags of unship's own store: one state per environment and key, and the history of changes in the column names of feature_rollbacks.
- * A change reads the present state and appends in one transaction, so `previous` is right whoever else changes flags. Threads: as the store. */
+/* Feature flags of unship's own store: one state per environment and key, and the history of changes in the column names of
+ * feature_rollbacks.
+ * A change reads the present state and appends in one transaction, so `previous` is right whoever else changes flags. Threads: as the
+ * store. */
 #include "store/internal.h"
 
 #include "base/clock.h"

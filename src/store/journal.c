@@ -1,6 +1,7 @@
 /* The journal: append, read, verify, rebuild.
  *
- * An append is one transaction under the write lock: the head (seq and hash of the newest entry) is read, the fence checked, each entry linked,
+ * An append is one transaction under the write lock: the head (seq and hash of the newest entry) is read, the fence checked, each
+ * entry linked,
  * written and folded into the tables, the head moved. The head stands in a row of its own, so that entries cut off at the end are noticed.
  * Long readings go in batches and leave no statement open between them: any database can do that. */
 #include "store/internal.h"

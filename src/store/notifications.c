@@ -1,4 +1,5 @@
-/* The outbox: who is still to be told what. Queued with the entry that is told of, in the same transaction; recipients leave the list when they were reached
+/* The outbox: who is still to be told what. Queued with the entry that is told of, in the same transaction; recipients leave the list
+ * when they were reached
  * or given up. Threads: as the store. */
 #include "store/internal.h"
 

@@ -1,5 +1,6 @@
 /* Which entries change which tables: a list of kind and fold. Entries of other kinds stand in the journal only.
- * A fold depends on the entry and on the tables alone, never on a clock: folding the journal again gives the same tables (store_rebuild). */
+ * A fold depends on the entry and on the tables alone, never on a clock: folding the journal again gives the same tables
+ * (store_rebuild). */
 #include "store/internal.h"
 
 struct projection {

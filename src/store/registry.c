@@ -1,10 +1,13 @@
 /* The registry file: deployment-registry.json, for tools that know only it (docs/reference/registry-file.md).
  *
- * It is made anew from the tables after every transaction that changed what it shows, while the write lock is held, so that two processes cannot
- * put an older content over a newer one. The row registry_file says up to which entry it was written and what the file looked like then: when
+ * It is made anew from the tables after every transaction that changed what it shows, while the write lock is held, so that two
+ * processes cannot
+ * put an older content over a newer one. The row registry_file says up to which entry it was written and what the file looked like
+ * then: when
  * neither has changed there is nothing to do, which costs one query and one stat.
  *
- * A file that cannot be read is never overwritten. What others wrote into it is taken over first: deployments that are not known become entries, rollbacks
+ * A file that cannot be read is never overwritten. What others wrote into it is taken over first: deployments that are not known
+ * become entries, rollbacks
  * that are not known and members that are not ours are kept. Threads: as the store. */
 #include "store/internal.h"
 

@@ -1,6 +1,7 @@
 /* One small interface over SQL databases, so that everything above is written once: $1 placeholders, standard SQL, no dialect above the drivers (sqlite.c; postgres.c beside it later).
  *
- * A connection belongs to one thread. Types in schema text: BIGINT, TEXT, DOUBLE PRECISION, BOOLEAN as BIGINT 0/1. JSON is TEXT. */
+ * A connection belongs to one thread. Types in schema text: BIGINT, TEXT, DOUBLE PRECISION, BOOLEAN as BIGINT 0/1. JSON is TEXT.
+ * A driver may give "BIGINT PRIMARY KEY" in CREATE TABLE its own best integer key. */
 #ifndef STORE_SQL_H
 #define STORE_SQL_H
 

@@ -1,8 +1,10 @@
 /* The SQL driver for SQLite: the only file of this folder that knows it.
  *
- * Durability: WAL with synchronous FULL, so a committed transaction survives the loss of power. One writer at a time: BEGIN IMMEDIATE takes the
+ * Durability: WAL with synchronous FULL, so a committed transaction survives the loss of power. One writer at a time: BEGIN IMMEDIATE
+ * takes the
  * write lock at once, and waits for the writer before it in short, growing, jittered naps.
- * Statements are prepared once per connection and found again by their text. "$2" is the second parameter wherever it stands (SQLite by itself
+ * Statements are prepared once per connection and found again by their text. "$2" is the second parameter wherever it stands (SQLite
+ * by itself
  * numbers named parameters in the order of their appearance), and "BIGINT PRIMARY KEY" in schema text becomes the row id.
  * Pages of 1024 bytes: an append changes three pages and writes each whole into the log (measured in bench/store).
  * No memory mapping: a damaged disk then gives an error and not a signal.
@@ -345,7 +347,8 @@ static const struct sql_ops sqlite_ops = {
 	.close = sqlite_close,
 };
 
-/* An empty file with mode 0600, if there is none. It gets its name only after it is closed: closing any descriptor of a database file drops the
+/* An empty file with mode 0600, if there is none. It gets its name only after it is closed: closing any descriptor of a database file
+ * drops the
  * locks that other connections of this process hold on it. */
 static int create_private(const void *ctx, const char *path, struct err *err)
 {

@@ -160,6 +160,15 @@ static void check_completed(struct world *world, const struct run *run)
 	}
 }
 
+/* A cancellation that came while the end was being written is too late. */
+static bool cancelled_too_late(const struct world *world, const struct run *run)
+{
+	const struct entry *cancelled = find_entry(world, run->id, ENTRY_RUN_CANCEL, NULL, NULL);
+	const struct entry *last = find_entry(world, run->id, ENTRY_STEP_ENDED, NULL, NULL);
+
+	return cancelled && (!last || last->seq < cancelled->seq);
+}
+
 static void check_failed(struct world *world, const struct run *run)
 {
 	bool stands = false, undo_failed = false;
@@ -168,7 +177,7 @@ static void check_failed(struct world *world, const struct run *run)
 		stands |= run->steps[i].touched && run->steps[i].status != STEP_UNDONE;
 		undo_failed |= run->steps[i].status == STEP_UNDO_FAILED;
 	}
-	if (!stands || (run->restoring && !undo_failed))
+	if (!stands || (run->restoring && !undo_failed && !cancelled_too_late(world, run)))
 		world_violated(world, "failed is said only when something is not restored", "%s", run->id);
 }
 

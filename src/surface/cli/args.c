@@ -372,16 +372,23 @@ static int check_required(const struct cli *cli, const struct operation *operati
 }
 
 /* `unship --version` and `-V`, as everywhere else; with a command `--version` is an option of that command. */
-static bool asks_version(int argc, char **argv)
+static bool asks_version(struct cli *cli, int argc, char **argv)
 {
-	bool asked = false;
+	bool asked = false, json = false;
 
 	for (int i = 1; i < argc; i++) {
+		const struct common_option *common = find_common(argv[i]);
+
 		if (!strcmp(argv[i], "--version") || !strcmp(argv[i], "-V"))
 			asked = true;
-		else if (strcmp(argv[i], "--json") != 0)
+		else if (!common)
 			return false;
+		else if (common->value)
+			i++;
+		json = json || !strcmp(argv[i], "--json");
 	}
+	if (asked)
+		cli->json = json;
 	return asked;
 }
 
@@ -401,7 +408,7 @@ static int take_options(struct cli *cli, const struct parsed *parsed, const stru
 	return 0;
 }
 
-int args_parse(struct cli *cli, int argc, char **argv, struct err *err)
+static int parse(struct cli *cli, int argc, char **argv, struct err *err)
 {
 	char *version[] = { argv[0], (char[]){ "version" }, NULL };
 	struct parsed parsed = { 0 };
@@ -409,9 +416,7 @@ int args_parse(struct cli *cli, int argc, char **argv, struct err *err)
 	int r;
 
 	cli->input = json_keep(cli->ctx, json_object());
-	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
-		cli->json = cli->json || !strcmp(argv[i], "--json"); /* also when an option before it is wrong: the error is a document then */
-	if (asks_version(argc, argv)) {
+	if (asks_version(cli, argc, argv)) {
 		argc = 2;
 		argv = version;
 	}
@@ -433,5 +438,15 @@ int args_parse(struct cli *cli, int argc, char **argv, struct err *err)
 		r = check_common(cli, err);
 	if (r == 0 && operation)
 		r = check_required(cli, operation, err);
+	return r;
+}
+
+int args_parse(struct cli *cli, int argc, char **argv, struct err *err)
+{
+	int r;
+
+	r = parse(cli, argc, argv, err);
+	for (int i = 1; r < 0 && i < argc && strcmp(argv[i], "--") != 0; i++)
+		cli->json = cli->json || !strcmp(argv[i], "--json"); /* it may stand after the mistake: the error is a document then, too */
 	return r;
 }

@@ -81,7 +81,7 @@ static int typed_name(struct cli *cli, const char *name, const char *what, struc
 		return r;
 	if (strcmp(answer, name) != 0) {
 		cli->declined = true;
-		return err_set(err, ERR_CANCELLED, "'%s' was typed, not '%s': nothing was changed", answer, name);
+		return err_set(err, ERR_CANCELLED, "'%s' was typed, not '%s'", answer, name);
 	}
 	return 0;
 }
@@ -137,11 +137,13 @@ static int ask_reason(struct cli *cli, struct err *err)
 	return r;
 }
 
-/* What to do about an error: the table's hint, more to the point where the command line knows more. */
+/* What to do about an error: the table's hint, more to the point where the command line knows more; NULL: the message says it already. */
 static const char *hint_for(const struct cli *cli, const struct err *err)
 {
 	if (cli->declined)
 		return "nothing was changed";
+	if (err->code == ERR_CANCELLED && strstr(err->text, "`unship resume"))
+		return NULL;
 	if (err->code == ERR_USAGE && cli->command)
 		return mem_printf(cli->ctx, "see `unship help %s`", text_split(cli->ctx, cli->command->pattern, ' ')[0]);
 	return err_info(err->code)->hint;
@@ -149,12 +151,14 @@ static const char *hint_for(const struct cli *cli, const struct err *err)
 
 static void finish(struct cli *cli, json_t *answer, const struct err *err, bool failed)
 {
+	const char *hint = failed ? hint_for(cli, err) : NULL;
+
 	if (cli->json) {
 		json_t *document = answer ? json_copy(answer) : json_object();
 
 		if (failed && json_is_object(document))
-			json_object_set_new(document, "error", json_pack("{s:s, s:s, s:s}", "code", err_info(err->code)->name, "message", err->text, "hint",
-				hint_for(cli, err)));
+			json_object_set_new(document, "error", json_pack("{s:s, s:s, s:s*}", "code", err_info(err->code)->name, "message", err->text, "hint",
+				hint));
 		printf("%s\n", secret_redact(cli->ctx, json_pretty(cli->ctx, document)));
 		json_decref(document);
 		return;
@@ -168,8 +172,8 @@ static void finish(struct cli *cli, json_t *answer, const struct err *err, bool 
 		char *text = secret_redact(cli->ctx, err->text);
 
 		fprintf(stderr, "%s %s\n", styled(cli, "red", "unship:"), text_printable(cli->ctx, text, strlen(text), false));
-		if (!answer || !json_object_get(answer, "next"))
-			fprintf(stderr, "%s\n", styled(cli, "dim", mem_printf(cli->ctx, "        %s", hint_for(cli, err))));
+		if (hint && (!answer || !json_object_get(answer, "next")))
+			fprintf(stderr, "%s\n", styled(cli, "dim", mem_printf(cli->ctx, "        %s", hint)));
 	}
 }
 

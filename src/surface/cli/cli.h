@@ -18,6 +18,7 @@ struct cli {
 	const struct command *command;
 	json_t *input;           /* what was given, for the operation; with `help`: {"topic"} */
 	json_t *answer;          /* of a command that is shown before it may fail (status --watch): printed once, at the end */
+	bool steps_shown;        /* the live view has left every step on the screen */
 	bool declined;           /* a person said no, or nothing: no change was begun */
 };
 
@@ -57,7 +58,7 @@ void say(const struct cli *cli, const char *format, ...) printf_like(2, 3);  /* 
 void out(const struct cli *cli, const char *format, ...) printf_like(2, 3);  /* a line to stdout, secrets scrubbed, printable */
 /* Asks one line at the terminal. ERR_USAGE when there is no terminal or --no-input; says what option to give instead. */
 must_check int ask(const struct cli *cli, const char *question, const char *instead, char **ret, struct err *err);
-/* A table with aligned columns: rows of `columns` strings; NULL cells are empty; the last column is not padded and is cut to the width at a terminal. */
+/* A table with aligned columns: rows of `columns` strings; NULL cells are empty; the last column is not padded. */
 void out_table(const struct cli *cli, const char *const *header, const char *const *cells, size_t columns, size_t rows);
 
 /* render_*.c */

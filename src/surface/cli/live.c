@@ -241,6 +241,7 @@ void live_stop(struct live *live)
 		pthread_cond_signal(&live->wake);
 		pthread_mutex_unlock(&live->mutex);
 		pthread_join(live->thread, NULL);
+		live->cli->steps_shown = live->drawn > 0 && live->row_count <= ROWS_MAX;
 	}
 	pthread_cond_destroy(&live->wake);
 	pthread_mutex_destroy(&live->mutex);

@@ -45,14 +45,17 @@ void render_deployments(struct cli *cli, json_t *answer, const struct err *err)
 
 void render_deployment(struct cli *cli, json_t *answer, const struct err *err)
 {
+	json_t *component, *warning;
 	const char *name;
-	json_t *component;
+	size_t index;
 
 	(void)err;
 	out(cli, "%s %s  %s  %s  health %s  %s%s", styled(cli, "bold", get(answer, "version")), get(answer, "id"), get(answer, "environment"), get(answer, "recordedAt"),
 		get(answer, "health"), get(answer, "status"), *get(answer, "quarantine") ? mem_printf(cli->ctx, "  quarantined: %s", get(answer, "quarantine")) : "");
 	json_object_foreach (json_object_get(answer, "components"), name, component)
 		out(cli, "  %-16s %s%s%s", name, get(component, "version"), *get(component, "state") ? "  " : "", get(component, "state"));
+	json_array_foreach (json_object_get(answer, "warnings"), index, warning)
+		say(cli, "%s %s", mark_text(cli, MARK_WARN), json_string_value(warning));
 }
 
 void render_health(struct cli *cli, json_t *answer, const struct err *err)

@@ -219,8 +219,10 @@ void render_run(struct cli *cli, json_t *answer, const struct err *err)
 			render_plan(cli, answer, err);
 		return;
 	}
-	print_run_steps(cli, json_object_get(json_object_get(answer, "run"), "steps"));
-	out(cli, "%s", "");
+	if (!cli->steps_shown || strcmp(status, "completed") != 0) { /* what went wrong is said with its output, also after the live view */
+		print_run_steps(cli, json_object_get(json_object_get(answer, "run"), "steps"));
+		out(cli, "%s", "");
+	}
 	print_phases(cli, json_object_get(answer, "phases"));
 	out(cli, "%s", "");
 	json_array_foreach (json_object_get(answer, "warnings"), index, warning)

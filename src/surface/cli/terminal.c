@@ -88,7 +88,7 @@ int ask(const struct cli *cli, const char *question, const char *instead, char *
 	fflush(stderr);
 	length = getline(&line, &capacity, stdin);
 	if (length < 0)
-		return err_set(err, ERR_CANCELLED, "no answer: nothing was changed");
+		return err_set(err, ERR_CANCELLED, "no answer");
 	while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r' || line[length - 1] == ' '))
 		line[--length] = '\0';
 	*ret = mem_strdup(cli->ctx, line);

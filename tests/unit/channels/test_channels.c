@@ -22,8 +22,13 @@ static int set_up(void **state)
 	struct world *world = mem_zero(NULL, struct world);
 
 	http_server_start(&world->server, NULL);
-	world->message = (struct message){ .id = "ntf-1", .event = "failed", .text = "It \"failed\"\n", .environment = "production", .run_id = "run-1",
-		.wall_ms = 1795236813120, .details = worker_json(world, "{'step': 'api'}") };
+	world->message = (struct message){ .id = "ntf-1",
+		.event = "failed",
+		.text = "It \"failed\"\n",
+		.environment = "production",
+		.run_id = "run-1",
+		.wall_ms = 1795236813120,
+		.details = worker_json(world, "{'step': 'api'}") };
 	*state = world;
 	return 0;
 }
@@ -98,9 +103,10 @@ static void test_webhook_answers(void **state)
 	static const struct {
 		const char *path;
 		int code;
-	} rows[] = { { "/status/200", 0 }, { "/status/202", 0 }, { "/status/204", 0 }, { "/status/429", -ERR_UNREACHABLE }, { "/status/408", -ERR_UNREACHABLE },
-		{ "/status/500", -ERR_UNREACHABLE }, { "/status/503", -ERR_UNREACHABLE }, { "/status/400", -ERR_INVALID }, { "/status/404", -ERR_INVALID },
-		{ "/status/410", -ERR_INVALID }, { "/redirect", -ERR_INVALID }, { "/close", -ERR_UNREACHABLE } };
+	} rows[] = { { "/status/200", 0 }, { "/status/202", 0 }, { "/status/204", 0 }, { "/status/429", -ERR_UNREACHABLE },
+		{ "/status/408", -ERR_UNREACHABLE }, { "/status/500", -ERR_UNREACHABLE }, { "/status/503", -ERR_UNREACHABLE },
+		{ "/status/400", -ERR_INVALID }, { "/status/404", -ERR_INVALID }, { "/status/410", -ERR_INVALID },
+		{ "/redirect", -ERR_INVALID }, { "/close", -ERR_UNREACHABLE } };
 	struct world *world = *state;
 	struct err err;
 
@@ -137,7 +143,8 @@ static void test_webhook_addresses(void **state)
 
 static void test_recipients(void **state)
 {
-	static const char *const bad[] = { "", "ops", "mailto:a@b", "ftp://a", "http://", "https:///x", "https://a b", "https://a\n", "file:///etc/passwd" };
+	static const char *const bad[] = { "", "ops", "mailto:a@b", "ftp://a", "http://", "https:///x", "https://a b", "https://a\n",
+		"file:///etc/passwd" };
 	struct err err = ERR_INIT;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)

@@ -88,10 +88,12 @@ static void test_json(void **state)
 {
 	static const struct row rows[] = {
 		{ CONFIG_JSON, "{\"a\": 1,  \"b\" : 2}\n", "a", "3", "{\"a\": 3,  \"b\" : 2}\n" },
-		{ CONFIG_JSON, "{\n\t\"b\": {\n\t\t\"c\": \"x\"\n\t},\n\t\"a\": 1.50\n}\n", "b.c", "\"y\"", "{\n\t\"b\": {\n\t\t\"c\": \"y\"\n\t},\n\t\"a\": 1.50\n}\n" },
+		{ CONFIG_JSON, "{\n\t\"b\": {\n\t\t\"c\": \"x\"\n\t},\n\t\"a\": 1.50\n}\n", "b.c", "\"y\"",
+			"{\n\t\"b\": {\n\t\t\"c\": \"y\"\n\t},\n\t\"a\": 1.50\n}\n" },
 		{ CONFIG_JSON, "{\n  \"a\": 1\n}\n", "b", "\"x\"", "{\n  \"a\": 1,\n  \"b\": \"x\"\n}\n" },
 		{ CONFIG_JSON, "{\n  \"a\": 1\n}\n", "b.c", "2", "{\n  \"a\": 1,\n  \"b\": {\n    \"c\": 2\n  }\n}\n" },
-		{ CONFIG_JSON, "{\n\t\"a\": 1\n}\n", "b", "{\"c\": [1, 2]}", "{\n\t\"a\": 1,\n\t\"b\": {\n\t\t\"c\": [\n\t\t\t1,\n\t\t\t2\n\t\t]\n\t}\n}\n" },
+		{ CONFIG_JSON, "{\n\t\"a\": 1\n}\n", "b", "{\"c\": [1, 2]}",
+			"{\n\t\"a\": 1,\n\t\"b\": {\n\t\t\"c\": [\n\t\t\t1,\n\t\t\t2\n\t\t]\n\t}\n}\n" },
 		{ CONFIG_JSON, "{\n  \"a\": {}\n}\n", "a.b", "1", "{\n  \"a\": {\n    \"b\": 1\n  }\n}\n" },
 		{ CONFIG_JSON, "{\"a\":1}", "b", "2", "{\"a\":1,\"b\":2}" },
 		{ CONFIG_JSON, "{\"a\": 1}", "b", "2", "{\"a\": 1, \"b\": 2}" },
@@ -110,7 +112,8 @@ static void test_json(void **state)
 		{ CONFIG_JSON, "{\"a.b\": 1, \"a\": {\"c\": 2}}", "[\"a.b\"]", "3", "{\"a.b\": 3, \"a\": {\"c\": 2}}" },
 		{ CONFIG_JSON, "{\"\\u0061\": \"{,]\\\"\", \"b\": 1}", "a", "\"}\"", "{\"\\u0061\": \"}\", \"b\": 1}" },
 		{ CONFIG_JSON, "{\"a\": 0.1}", "a", "0.3", "{\"a\": 0.3}" },
-		{ CONFIG_JSON, "{\"k\": \"\xc3\xa4\xe2\x82\xac\", \"b\": 1}", "b", "\"\xc3\xb6\"", "{\"k\": \"\xc3\xa4\xe2\x82\xac\", \"b\": \"\xc3\xb6\"}" },
+		{ CONFIG_JSON, "{\"k\": \"\xc3\xa4\xe2\x82\xac\", \"b\": 1}", "b", "\"\xc3\xb6\"",
+			"{\"k\": \"\xc3\xa4\xe2\x82\xac\", \"b\": \"\xc3\xb6\"}" },
 		{ CONFIG_JSON, "\xef\xbb\xbf{\"a\": 1}", "a", "2", "\xef\xbb\xbf{\"a\": 2}" },
 		{ CONFIG_JSON, "{\r\n  \"a\": 1\r\n}\r\n", "b", "2", "{\r\n  \"a\": 1,\r\n  \"b\": 2\r\n}\r\n" },
 		{ CONFIG_JSON, "{\"a\": 1}", "a.b", "2", NULL },
@@ -143,8 +146,10 @@ static void test_yaml(void **state)
 		{ CONFIG_YAML, "b: x\n", "b", "[1, \"a\"]", "b: [1,\"a\"]\n" },
 		{ CONFIG_YAML, "b:\nc: 1\n", "b", "5", "b: 5\nc: 1\n" },
 		{ CONFIG_YAML, "b: # note\nc: 1\n", "c", "5", "b: # note\nc: 5\n" },
-		{ CONFIG_YAML, "s:\n    p: 1\n    # in\n    q: [a, b]\n# after\nt: 1\n", "s.p", "9", "s:\n    p: 9\n    # in\n    q: [a, b]\n# after\nt: 1\n" },
-		{ CONFIG_YAML, "s:\n    p: 1\n    q: [a, b] # list\n# after\nt: 1\n", "s.r", "\"x\"", "s:\n    p: 1\n    q: [a, b] # list\n    r: x\n# after\nt: 1\n" },
+		{ CONFIG_YAML, "s:\n    p: 1\n    # in\n    q: [a, b]\n# after\nt: 1\n", "s.p", "9",
+			"s:\n    p: 9\n    # in\n    q: [a, b]\n# after\nt: 1\n" },
+		{ CONFIG_YAML, "s:\n    p: 1\n    q: [a, b] # list\n# after\nt: 1\n", "s.r", "\"x\"",
+			"s:\n    p: 1\n    q: [a, b] # list\n    r: x\n# after\nt: 1\n" },
 		{ CONFIG_YAML, "a: 1\n", "b.c", "2", "a: 1\nb:\n  c: 2\n" },
 		{ CONFIG_YAML, "a: 1", "b", "2", "a: 1\nb: 2" },
 		{ CONFIG_YAML, "a: 1\nb: 2\nc: 3\n", "b", NULL, "a: 1\nc: 3\n" },
@@ -163,8 +168,14 @@ static void test_yaml(void **state)
 		{ CONFIG_YAML, "t: |\n  l1\n  l2\n\nu: 1\n", "u", "2", "t: |\n  l1\n  l2\n\nu: 2\n" },
 		{ CONFIG_YAML, "t: |\n  l1\n  l2\n\nu: 1\n", "t", "\"x\"", "t: x\n\nu: 1\n" },
 		{ CONFIG_YAML, "u: 1\nt: |\n  l1\n", "v", "2", "u: 1\nt: |\n  l1\nv: 2\n" },
-		{ CONFIG_YAML, "k: \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\nb: 1 # \xc3\xa4\n", "b", "2", "k: \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\nb: 2 # \xc3\xa4\n" },
-		{ CONFIG_YAML, "\xef\xbb\xbf" "a: 1\nb: 2\n", "b", "3", "\xef\xbb\xbf" "a: 1\nb: 3\n" },
+		{ CONFIG_YAML, "k: \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\nb: 1 # \xc3\xa4\n", "b", "2",
+			"k: \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\nb: 2 # \xc3\xa4\n" },
+		{ CONFIG_YAML,
+			"\xef\xbb\xbf"
+			"a: 1\nb: 2\n",
+			"b", "3",
+			"\xef\xbb\xbf"
+			"a: 1\nb: 3\n" },
 		{ CONFIG_YAML, "a: 1\r\nb: 2\r\n", "b", "3", "a: 1\r\nb: 3\r\n" },
 		{ CONFIG_YAML, "a: 1\r\nb: 2\r\n", "c", "3", "a: 1\r\nb: 2\r\nc: 3\r\n" },
 		{ CONFIG_YAML, "---\na: 1\n...\n", "b", "3", "---\na: 1\nb: 3\n...\n" },
@@ -198,8 +209,9 @@ static void test_no_value_in_messages(void **state)
 	static const struct {
 		enum config_format format;
 		const char *text;
-	} rows[] = { { CONFIG_JSON, "{\"a\": \"s3cret\" s3cret}" }, { CONFIG_YAML, "a: [s3cret\nb: s3cret: s3cret\n" }, { CONFIG_JSON, "s3cret" }, { CONFIG_YAML, "a: !s3cret s3cret\n" },
-		{ CONFIG_JSON, "{\"a\": {\"b\": 1}, \"s\": s3cret}" }, { CONFIG_YAML, "a:\n  x: s3cret\n" } };
+	} rows[] = { { CONFIG_JSON, "{\"a\": \"s3cret\" s3cret}" }, { CONFIG_YAML, "a: [s3cret\nb: s3cret: s3cret\n" },
+		{ CONFIG_JSON, "s3cret" }, { CONFIG_YAML, "a: !s3cret s3cret\n" }, { CONFIG_JSON, "{\"a\": {\"b\": 1}, \"s\": s3cret}" },
+		{ CONFIG_YAML, "a:\n  x: s3cret\n" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		_cleanup_talloc_ void *ctx = mem_context(NULL);
@@ -220,9 +232,12 @@ static void test_keys(void **state)
 	struct err err = ERR_INIT;
 
 	assert_int_equal(config_keys(CONFIG_ENV, "A=1\nexport B='x'\n", "", keys, &err), 0);
-	assert_int_equal(config_keys(CONFIG_JSON, "{\"s\": {\"p\": 1, \"q\": 1.5, \"o\": {}}, \"l\": [1], \"t\": true, \"n\": null}", "j:", keys, &err), 0);
+	assert_int_equal(config_keys(CONFIG_JSON, "{\"s\": {\"p\": 1, \"q\": 1.5, \"o\": {}}, \"l\": [1], \"t\": true, \"n\": null}",
+				 "j:", keys, &err),
+		0);
 	assert_int_equal(config_keys(CONFIG_YAML, "a:\n  b.c: x\n", "y:", keys, &err), 0);
-	assert_string_equal(json_canonical(ctx, keys), "{\"A\":\"string\",\"B\":\"string\",\"j:l\":\"list\",\"j:n\":\"null\",\"j:s.o\":\"object\",\"j:s.p\":\"integer\","
+	assert_string_equal(json_canonical(ctx, keys),
+		"{\"A\":\"string\",\"B\":\"string\",\"j:l\":\"list\",\"j:n\":\"null\",\"j:s.o\":\"object\",\"j:s.p\":\"integer\","
 		"\"j:s.q\":\"number\",\"j:t\":\"boolean\",\"y:a[\\\"b.c\\\"]\":\"string\"}");
 	assert_int_equal(config_keys(CONFIG_JSON, "{", "", keys, &err), -ERR_INVALID);
 }
@@ -242,8 +257,12 @@ static void test_formats(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_env), cmocka_unit_test(test_json), cmocka_unit_test(test_yaml),
-		cmocka_unit_test(test_no_value_in_messages), cmocka_unit_test(test_keys), cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_env),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_yaml),
+		cmocka_unit_test(test_no_value_in_messages),
+		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_formats),
 	};
 
 	json_setup();

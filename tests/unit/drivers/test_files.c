@@ -133,7 +133,8 @@ static void test_details_hold_no_values(void **state)
 	put(world, "config/app.json", "{\"db\": {\"password\": \"s3cret\", \"port\": 1}}");
 	observe(world, make(world, two, NULL));
 	text = json_canonical(world, json_object_get(world->seen.details, "configKeys"));
-	assert_string_equal(text, "{\".env.production:TOKEN\":\"string\",\"config/app.json:db.password\":\"string\",\"config/app.json:db.port\":\"integer\"}");
+	assert_string_equal(text,
+		"{\".env.production:TOKEN\":\"string\",\"config/app.json:db.password\":\"string\",\"config/app.json:db.port\":\"integer\"}");
 	assert_null(strstr(json_canonical(world, world->seen.details), "s3cret"));
 	observe(world, make(world, "{'paths': '.env.production'}", NULL));
 	assert_string_equal(json_canonical(world, json_object_get(world->seen.details, "configKeys")), "{\"TOKEN\":\"string\"}");
@@ -349,7 +350,8 @@ static void test_damaged_content_is_refused(void **state)
 	assert_string_equal(findings->list[0].name, "target_content");
 	assert_int_equal(apply(world, call), -ERR_CORRUPT);
 	assert_string_equal(get(world, ".env.production"), "A=2\n"); /* nothing was written */
-	put(world, "kept/index.json", "{\"format\": 1, \"files\": [{\"path\": \"config/app.json\", \"present\": true, \"name\": \"../../x\", \"blake2b\": \"00\"}]}");
+	put(world, "kept/index.json",
+		"{\"format\": 1, \"files\": [{\"path\": \"config/app.json\", \"present\": true, \"name\": \"../../x\", \"blake2b\": \"00\"}]}");
 	assert_int_equal(apply(world, call), -ERR_CORRUPT);
 	put(world, "kept/index.json", "{\"format\": 2}");
 	assert_int_equal(apply(world, call), -ERR_NEWER);

@@ -35,7 +35,9 @@ static int tear_down(void **state)
 
 static int get(struct world *world, const char *path, int64_t timeout_ms, struct http_response *ret, struct err *err)
 {
-	struct http_request request = { .url = http_server_url(&world->server, world->ctx, path), .timeout_ms = timeout_ms, .local_ok = true };
+	struct http_request request = { .url = http_server_url(&world->server, world->ctx, path),
+		.timeout_ms = timeout_ms,
+		.local_ok = true };
 
 	return http_request(world->ctx, &request, ret, err);
 }
@@ -165,8 +167,8 @@ static void test_failures_in_words(void **state)
 static void test_bad_input(void **state)
 {
 	struct world *world = *state;
-	static const char *const urls[] = { "", "example.com", "file:///etc/passwd", "ftp://127.0.0.1/", "gopher://127.0.0.1/", "http://", "http://a b/",
-		"http://127.0.0.1/\r\nX: 1" };
+	static const char *const urls[] = { "", "example.com", "file:///etc/passwd", "ftp://127.0.0.1/", "gopher://127.0.0.1/", "http://",
+		"http://a b/", "http://127.0.0.1/\r\nX: 1" };
 	const char *split[] = { "X: 1\r\nY: 2", NULL }, *nameless[] = { ": 1", NULL }, *no_colon[] = { "X", NULL };
 	struct http_request request = { .timeout_ms = 1000, .local_ok = true };
 	struct http_response response;

@@ -34,8 +34,10 @@ static void test_items(void **state)
 		{ "", "[]" },
 		{ "OK|", "[]" },
 		{ "OK | time=0.012s", "[{\"label\":\"time\",\"unit\":\"s\",\"value\":0.012}]" },
-		{ "OK|time=0.012s;0.5;1;0;10", "[{\"crit\":\"1\",\"label\":\"time\",\"max\":10,\"min\":0,\"unit\":\"s\",\"value\":0.012,\"warn\":\"0.5\"}]" },
-		{ "OK|/=2643MB;5948;5958;0;5968 /boot=68MB;88", "[{\"crit\":\"5958\",\"label\":\"/\",\"max\":5968,\"min\":0,\"unit\":\"MB\",\"value\":2643,\"warn\":\"5948\"},"
+		{ "OK|time=0.012s;0.5;1;0;10",
+			"[{\"crit\":\"1\",\"label\":\"time\",\"max\":10,\"min\":0,\"unit\":\"s\",\"value\":0.012,\"warn\":\"0.5\"}]" },
+		{ "OK|/=2643MB;5948;5958;0;5968 /boot=68MB;88",
+			"[{\"crit\":\"5958\",\"label\":\"/\",\"max\":5968,\"min\":0,\"unit\":\"MB\",\"value\":2643,\"warn\":\"5948\"},"
 			"{\"label\":\"/boot\",\"unit\":\"MB\",\"value\":68,\"warn\":\"88\"}]" },
 		{ "OK|'C: used'=5%;;;0", "[{\"label\":\"C: used\",\"min\":0,\"unit\":\"%\",\"value\":5}]" },
 		{ "OK|'it''s'=1c", "[{\"label\":\"it's\",\"unit\":\"c\",\"value\":1}]" },
@@ -83,7 +85,8 @@ static void test_many_lines(void **state)
 	perfdata = read_all(ctx, "DISK OK | /=1MB\nfirst detail\nsecond detail | /boot=2MB\n/home=3MB\n/var=4MB\n", &output);
 	assert_string_equal(output.message, "DISK OK");
 	assert_string_equal(output.long_text, "first detail\nsecond detail");
-	assert_string_equal(perfdata, "[{\"label\":\"/\",\"unit\":\"MB\",\"value\":1},{\"label\":\"/boot\",\"unit\":\"MB\",\"value\":2},"
+	assert_string_equal(perfdata,
+		"[{\"label\":\"/\",\"unit\":\"MB\",\"value\":1},{\"label\":\"/boot\",\"unit\":\"MB\",\"value\":2},"
 		"{\"label\":\"/home\",\"unit\":\"MB\",\"value\":3},{\"label\":\"/var\",\"unit\":\"MB\",\"value\":4}]");
 }
 
@@ -105,8 +108,11 @@ static void test_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one_line), cmocka_unit_test(test_items), cmocka_unit_test(test_malformed),
-		cmocka_unit_test(test_many_lines), cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_one_line),
+		cmocka_unit_test(test_items),
+		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_many_lines),
+		cmocka_unit_test(test_garbage),
 	};
 
 	json_setup();

@@ -1,4 +1,6 @@
-/* The probes against what they look at: a server, ports, processes and programs of the test itself, and real monitoring plugins where they are installed. */
+/* The probes against what they look at: a server, ports, processes and programs of the test itself, and real monitoring plugins where
+ * they are installed. */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -44,8 +46,8 @@ static int tear_down(void **state)
 }
 
 /* Runs a probe with "%u" of the configuration replaced by `number`. Result's strings live in world. */
-static int run(struct world *world, const struct probe *probe, const char *config, unsigned number, int64_t limit_ms, struct probe_result *ret,
-	struct err *err)
+static int run(struct world *world, const struct probe *probe, const char *config, unsigned number, int64_t limit_ms,
+	struct probe_result *ret, struct err *err)
 {
 	const char *at = strstr(config, "%u");
 	char *text = at ? mem_printf(world, "%.*s%u%s", (int)(at - config), config, number, at + 2) : mem_strdup(world, config);
@@ -56,7 +58,8 @@ static int run(struct world *world, const struct probe *probe, const char *confi
 	return probe->run(call, ret, err);
 }
 
-static void expect(struct world *world, const struct probe *probe, const char *config, unsigned number, enum probe_status status, const char *part)
+static void expect(struct world *world, const struct probe *probe, const char *config, unsigned number, enum probe_status status,
+	const char *part)
 {
 	struct probe_result result;
 	struct err err = ERR_INIT;
@@ -81,7 +84,8 @@ static void test_http(void **state)
 	expect(world, &probe_http, "{'url': 'http://127.0.0.1:%u/status/404'}", port, PROBE_FAIL, "answered 404");
 	expect(world, &probe_http, "{'url': 'http://127.0.0.1:%u/redirect'}", port, PROBE_PASS, "answered 302");
 	expect(world, &probe_http, "{'url': 'http://127.0.0.1:%u/status/404', 'expectStatus': 404}", port, PROBE_PASS, "404");
-	expect(world, &probe_http, "{'url': 'http://127.0.0.1:%u/status/404', 'expectStatus': [200, '400-403', '4xx']}", port, PROBE_PASS, "404");
+	expect(world, &probe_http, "{'url': 'http://127.0.0.1:%u/status/404', 'expectStatus': [200, '400-403', '4xx']}", port, PROBE_PASS,
+		"404");
 	expect(world, &probe_http, "{'url': 'http://127.0.0.1:%u/status/404', 'expectStatus': '200, 410-420'}", port, PROBE_FAIL, "404");
 	expect(world, &probe_http, "{'url': 'http://127.0.0.1:%u/after/150', 'warnAbove': '100ms'}", port, PROBE_WARN, "slower than 100ms");
 	assert_int_equal(run(world, &probe_http, "{'url': 'http://127.0.0.1:%u/ok'}", port, 5000, &result, &err), 0);
@@ -114,13 +118,16 @@ static void test_http_headers(void **state)
 	struct err err = ERR_INIT;
 
 	setenv("UNSHIP_TEST_TOKEN", "Bearer s3cret-token", 1);
-	expect(world, &probe_http, "{'url': 'http://127.0.0.1:%u/ok', 'headers': {'Authorization': {'env': 'UNSHIP_TEST_TOKEN'}, 'X-Count': 3}}",
+	expect(world, &probe_http,
+		"{'url': 'http://127.0.0.1:%u/ok', 'headers': {'Authorization': {'env': 'UNSHIP_TEST_TOKEN'}, 'X-Count': 3}}",
 		world->server.port, PROBE_PASS, "200");
 	assert_non_null(strstr(http_server_last(&world->server, world), "\r\nAuthorization: Bearer s3cret-token\r\n"));
 	assert_non_null(strstr(http_server_last(&world->server, world), "\r\nX-Count: 3\r\n"));
-	assert_int_equal(run(world, &probe_http, "{'url': 'http://127.0.0.1:%u/ok', 'headers': {'A': {'env': 'UNSHIP_NOT_SET'}}}", world->server.port, 1000,
-		&result, &err), -ERR_NOT_FOUND);
-	assert_int_equal(run(world, &probe_http, "{'url': 'http://127.0.0.1:%u/ok', 'headers': {'A': ['x']}}", world->server.port, 1000, &result, &err),
+	assert_int_equal(run(world, &probe_http, "{'url': 'http://127.0.0.1:%u/ok', 'headers': {'A': {'env': 'UNSHIP_NOT_SET'}}}",
+				 world->server.port, 1000, &result, &err),
+		-ERR_NOT_FOUND);
+	assert_int_equal(run(world, &probe_http, "{'url': 'http://127.0.0.1:%u/ok', 'headers': {'A': ['x']}}", world->server.port, 1000,
+				 &result, &err),
 		-ERR_INVALID);
 }
 
@@ -131,8 +138,8 @@ static void test_tcp(void **state)
 	struct err err = ERR_INIT;
 	_cleanup_close_ int held = -1;
 	unsigned closed = closed_port(&held);
-	static const char *const bad[] = { "{}", "{'host': 'a'}", "{'address': 'a'}", "{'address': ':1'}", "{'address': 'a:'}", "{'address': 'a:0'}",
-		"{'address': '::1:80'}", "{'address': 'a:80', 'port': 80}" };
+	static const char *const bad[] = { "{}", "{'host': 'a'}", "{'address': 'a'}", "{'address': ':1'}", "{'address': 'a:'}",
+		"{'address': 'a:0'}", "{'address': '::1:80'}", "{'address': 'a:80', 'port': 80}" };
 
 	expect(world, &probe_tcp, "{'port': %u}", world->server.port, PROBE_PASS, "accepts connections");
 	expect(world, &probe_tcp, "{'host': 'localhost', 'port': %u}", world->server.port, PROBE_PASS, "accepts");
@@ -165,11 +172,14 @@ static void test_process(void **state)
 	expect(world, &probe_process, "{'pidFile': 'pid'}", 0, PROBE_FAIL, "was not started");
 	write_file(world, "pid", mem_printf(world, "%d\n", (int)pid), 0644);
 	expect(world, &probe_process, "{'pidFile': 'pid'}", 0, PROBE_PASS, "runs");
-	expect(world, &probe_process, "{'pidFile': 'pid', 'name': 'test_probes'}", 0, PROBE_PASS, "runs");
+	expect(world, &probe_process, mem_printf(world, "{'pidFile': 'pid', 'name': '%s'}", program_invocation_short_name), 0, PROBE_PASS,
+		"runs");
 	expect(world, &probe_process, "{'pidFile': 'pid', 'name': 'nginx'}", 0, PROBE_FAIL, "not 'nginx'");
-	write_file(world, "pid", mem_printf(world, "{\"pid\":%d,\"startTime\":%llu}", (int)pid, (unsigned long long)proc_start_time(pid)), 0644);
+	write_file(world, "pid", mem_printf(world, "{\"pid\":%d,\"startTime\":%llu}", (int)pid, (unsigned long long)proc_start_time(pid)),
+		0644);
 	expect(world, &probe_process, "{'pidFile': 'pid'}", 0, PROBE_PASS, "runs");
-	write_file(world, "pid", mem_printf(world, "{\"pid\":%d,\"startTime\":%llu}", (int)pid, (unsigned long long)proc_start_time(pid) - 1), 0644);
+	write_file(world, "pid",
+		mem_printf(world, "{\"pid\":%d,\"startTime\":%llu}", (int)pid, (unsigned long long)proc_start_time(pid) - 1), 0644);
 	expect(world, &probe_process, "{'pidFile': 'pid'}", 0, PROBE_FAIL, "given to another");
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
@@ -237,10 +247,12 @@ static void test_real_plugins(void **state)
 	expect(world, &probe_exec, "{'argv': ['" PLUGINS "check_dummy', '1', 'hm']}", 0, PROBE_WARN, "WARNING: hm");
 	expect(world, &probe_exec, "{'argv': ['" PLUGINS "check_dummy', '2']}", 0, PROBE_FAIL, "CRITICAL");
 	expect(world, &probe_exec, "{'argv': ['" PLUGINS "check_dummy', '3']}", 0, PROBE_FAIL, "UNKNOWN");
-	expect(world, &probe_exec, "{'argv': ['" PLUGINS "check_http', '-H', '127.0.0.1', '-p', '%u', '-u', '/status/503']}", world->server.port, PROBE_FAIL, "503");
+	expect(world, &probe_exec, "{'argv': ['" PLUGINS "check_http', '-H', '127.0.0.1', '-p', '%u', '-u', '/status/503']}",
+		world->server.port, PROBE_FAIL, "503");
 	expect(world, &probe_exec, "{'argv': ['" PLUGINS "check_tcp', '-H', '127.0.0.1', '-p', '%u']}", closed, PROBE_FAIL, "refused");
-	assert_int_equal(run(world, &probe_exec, "{'argv': ['" PLUGINS "check_http', '-H', '127.0.0.1', '-p', '%u', '-u', '/ok']}", world->server.port, 5000,
-		&result, &err), 0);
+	assert_int_equal(run(world, &probe_exec, "{'argv': ['" PLUGINS "check_http', '-H', '127.0.0.1', '-p', '%u', '-u', '/ok']}",
+				 world->server.port, 5000, &result, &err),
+		0);
 	assert_int_equal(result.status, PROBE_PASS);
 	item = json_array_get(json_object_get(result.details, "perfdata"), 0);
 	assert_string_equal(json_str(item, "label", ""), "time");

@@ -17,9 +17,12 @@ struct world {
 	char *root, *project, *snapshot;
 };
 
-static const struct snapshot_metadata metadata = {
-	.run_id = "run-1", .environment = "production", .from = "dep-2", .to = "dep-1", .wall_ms = 1795236813120, .preserve_data = true
-};
+static const struct snapshot_metadata metadata = { .run_id = "run-1",
+	.environment = "production",
+	.from = "dep-2",
+	.to = "dep-1",
+	.wall_ms = 1795236813120,
+	.preserve_data = true };
 
 static void put(struct world *world, const char *path, const char *text)
 {
@@ -230,13 +233,15 @@ static void test_unsealed(void **state)
 
 static void test_manifest_is_not_trusted(void **state)
 {
-	static const char *const bad[] = { "", "[]", "{}", "{\"format\":1,\"algorithm\":\"md5\",\"files\":[]}",
+	static const char *const bad[] = {
+		"", "[]", "{}", "{\"format\":1,\"algorithm\":\"md5\",\"files\":[]}",
 		"{\"format\":1,\"algorithm\":\"blake2b-256\",\"files\":[{\"type\":\"folder\",\"path\":\"../x\",\"mode\":\"0700\"}]}",
 		"{\"format\":1,\"algorithm\":\"blake2b-256\",\"files\":[{\"type\":\"folder\",\"path\":\"/x\",\"mode\":\"0700\"}]}",
 		"{\"format\":1,\"algorithm\":\"blake2b-256\",\"files\":[{\"type\":\"device\",\"path\":\"x\",\"mode\":\"0700\"}]}",
 		"{\"format\":1,\"algorithm\":\"blake2b-256\",\"files\":[{\"type\":\"file\",\"path\":\"x\",\"mode\":\"0700\",\"size\":1,\"blake2b\":\"00\"}]}",
 		"{\"format\":1,\"algorithm\":\"blake2b-256\",\"files\":[{\"type\":\"folder\",\"path\":\"x\",\"mode\":\"rwx\"}]}",
-		"{\"format\":1,\"algorithm\":\"blake2b-256\",\"files\":[{\"type\":\"folder\",\"path\":\"x\",\"mode\":\"0700\"},{\"type\":\"folder\",\"path\":\"x\",\"mode\":\"0700\"}]}" };
+		"{\"format\":1,\"algorithm\":\"blake2b-256\",\"files\":[{\"type\":\"folder\",\"path\":\"x\",\"mode\":\"0700\"},{\"type\":\"folder\",\"path\":\"x\",\"mode\":\"0700\"}]}"
+	};
 	struct world *world = *state;
 	struct snapshot_summary summary;
 	struct err err = ERR_INIT;

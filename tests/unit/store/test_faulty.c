@@ -1,4 +1,5 @@
-/* Every call of a scenario fails once, before and after a commit: the store stays consistent, what was acknowledged is there, and the same handle works on. */
+/* Every call of a scenario fails once, before and after a commit: the store stays consistent, what was acknowledged is there, and the
+ * same handle works on. */
 #include "store_test.h"
 
 struct outcome {

@@ -114,6 +114,27 @@ static void nothing_changed_nothing_is_written(void **state)
 	assert_int_not_equal(file_inode(*state), before);
 }
 
+/* Not only is nothing written: neither is anything read but the one row that says so. */
+static void in_step_costs_one_query(void **state)
+{
+	struct err error = ERR_INIT;
+	struct store *store = open_with_file(*state);
+	struct sql *sql = NULL, *counted;
+	unsigned before;
+
+	assert_ok(record(store, "production", "dep-1", "1", NULL, &error));
+	(void)talloc_free(store);
+	assert_ok(sqlite_open(*state, fs_join(*state, *state, "unship.db"), &sql, &error));
+	counted = faulty_wrap(*state, sql, 0, ERR_STORE, false);
+	assert_ok(store_open_sql(*state, counted, file_path(*state), "/srv/shop", &store, &error));
+	before = faulty_calls(counted);
+	assert_ok(registry_sync(store, &error));
+	assert_int_equal(faulty_calls(counted), before + 1);
+	write_file(*state, "{\"deployments\": []}");
+	assert_ok(registry_sync(store, &error));
+	assert_true(faulty_calls(counted) > before + 2);
+}
+
 static void a_broken_file_is_never_overwritten(void **state)
 {
 	static const char *const broken[] = {
@@ -259,6 +280,7 @@ int main(void)
 		TEST(it_is_made_by_itself),
 		TEST(it_follows_deployments_and_rollbacks),
 		TEST(nothing_changed_nothing_is_written),
+		TEST(in_step_costs_one_query),
 		TEST(a_broken_file_is_never_overwritten),
 		TEST(trouble_is_told_once),
 		TEST(what_others_wrote_is_taken_over),

@@ -60,6 +60,20 @@ static void a_second_run_of_an_environment_is_refused(void **state)
 	assert_consistent(store);
 }
 
+/* Also where the check was passed by: the index is the guard of a database whose writers do not wait for each other. */
+static void the_index_guards_the_environment_too(void **state)
+{
+	struct store *store = open_store(*state);
+	struct err error = ERR_INIT;
+
+	assert_ok(request(store, "production", "run-1", NULL, NULL, &error));
+	assert_fails(
+		run_sql(store,
+			"INSERT INTO runs (id, environment, status, seq, requested_ms, changed) VALUES ('run-2', 'production', 'pending', 2, 1, 0)",
+			&error),
+		ERR_CONFLICT);
+}
+
 static void an_ended_run_stays_ended(void **state)
 {
 	struct store *store = open_store(*state);
@@ -138,6 +152,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_run_goes_through_its_states),
 		TEST(a_second_run_of_an_environment_is_refused),
+		TEST(the_index_guards_the_environment_too),
 		TEST(an_ended_run_stays_ended),
 		TEST(runs_are_listed),
 		TEST(one_of_many_processes_gets_the_environment),

@@ -71,7 +71,8 @@ json_t *worker_json(const void *ctx, const char *text)
 	return value;
 }
 
-struct driver_call *worker_call(const void *ctx, const struct field *fields, size_t params_size, const char *project_dir, const char *config)
+struct driver_call *worker_call(const void *ctx, const struct field *fields, size_t params_size, const char *project_dir,
+	const char *config)
 {
 	struct driver_call *call = mem_zero(ctx, struct driver_call);
 	struct problems *problems = problems_new(call, NULL);

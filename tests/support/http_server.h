@@ -1,6 +1,7 @@
 /* A small HTTP server for tests: one thread, loopback, a port that the kernel chooses. What it does is told by the path:
  *     /ok  /status/NNN  /echo (request comes back as the body)  /hang (never answers)  /drip (a byte now and then, never complete)
- *     /huge (endless)  /huge-declared (says 1 TiB)  /redirect (to the metadata address)  /close  /garbage  /after/MS (answers after that time) */
+ * /huge (endless)  /huge-declared (says 1 TiB)  /redirect (to the metadata address)  /close  /garbage  /after/MS (answers after that
+ *     time) */
 #ifndef TESTS_HTTP_SERVER_H
 #define TESTS_HTTP_SERVER_H
 
@@ -13,8 +14,8 @@ struct http_server {
 	unsigned port;
 	pthread_t thread;
 	pthread_mutex_t lock;
-	unsigned requests;  /* complete ones so far */
-	char last[65536];   /* the last request, head and body */
+	unsigned requests; /* complete ones so far */
+	char last[65536];  /* the last request, head and body */
 };
 
 /* `path` not NULL: a Unix socket there instead of a port. */

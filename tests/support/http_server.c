@@ -1,4 +1,5 @@
-/* A small HTTP server for tests (http_server.h). One connection at a time; every wait also watches the wake pipe, so stopping never hangs. */
+/* A small HTTP server for tests (http_server.h). One connection at a time; every wait also watches the wake pipe, so stopping never
+ * hangs. */
 #include "http_server.h"
 
 #include <arpa/inet.h>
