@@ -11,7 +11,8 @@ static json_t *rolled_back_to(struct op *op, const struct run *run)
 
 	if (!run->to || store_deployment(op->workspace->store, op->ctx, run->to, &to, &ignored) < 0)
 		return NULL;
-	return json_make(op->ctx, "{s:s, s:s, s:s}", "deploymentId", to.id, "version", to.version, "timestamp", clock_format(op->ctx, to.wall_ms));
+	return json_make(op->ctx, "{s:s, s:s, s:s}", "deploymentId", to.id, "version", to.version, "timestamp",
+		clock_format(op->ctx, to.wall_ms));
 }
 
 struct tally {
@@ -58,11 +59,11 @@ static json_t *warnings_of(const struct run *run)
 	json_t *list = json_array(), *finding;
 	size_t index;
 
-	json_array_foreach (json_object_get(run->requested, "findings"), index, finding)
+	json_array_foreach(json_object_get(run->requested, "findings"), index, finding)
 		if (!json_flag(finding, "passed", true) && strcmp(json_str(finding, "severity", ""), "info") != 0)
 			json_array_append_new(list,
-				json_sprintf("%s%s%s", json_str(finding, "component", ""), json_object_get(finding, "component") ? ": " : "",
-					json_str(finding, "message", "")));
+				json_sprintf("%s%s%s", json_str(finding, "component", ""),
+					json_object_get(finding, "component") ? ": " : "", json_str(finding, "message", "")));
 	return list;
 }
 
@@ -123,7 +124,8 @@ static const char *next_step(const void *ctx, const struct run *run)
 	case RUN_COMPLETED:
 		return mem_printf(ctx, "`unship undo %s` returns to where it started", run->id);
 	case RUN_RESTORED:
-		return mem_printf(ctx, "the environment is as it was; mend the cause and run the rollback again, or choose another target with --to");
+		return mem_printf(ctx,
+			"the environment is as it was; mend the cause and run the rollback again, or choose another target with --to");
 	case RUN_REFUSED:
 		return mem_printf(ctx, "nothing was changed; plan again with `unship plan %s`", run->environment);
 	case RUN_WAITING:
@@ -131,14 +133,16 @@ static const char *next_step(const void *ctx, const struct run *run)
 			const char *step = run->steps[i].step->id;
 
 			if (run->steps[i].wait_for == WAIT_UNKNOWN)
-				return mem_printf(ctx, "look whether step '%s' took effect, then `unship resume %s --step %s --answer done|retry|restore`",
+				return mem_printf(ctx,
+					"look whether step '%s' took effect, then `unship resume %s --step %s --answer done|retry|restore`",
 					step, run->id, step);
 			if (run->steps[i].wait_for == WAIT_APPROVAL)
 				return mem_printf(ctx, "`unship approve %s` or `unship reject %s`", run->id, run->id);
 		}
 		return NULL;
 	case RUN_FAILED:
-		return mem_printf(ctx, "look at the steps; `unship snapshots show %s` has what was captured before the run, `unship snapshots restore %s` puts it back",
+		return mem_printf(ctx,
+			"look at the steps; `unship snapshots show %s` has what was captured before the run, `unship snapshots restore %s` puts it back",
 			run->id, run->id);
 	default:
 		return mem_printf(ctx, "`unship resume %s` goes on with it, `unship cancel %s` takes it back", run->id, run->id);
@@ -162,16 +166,17 @@ int run_answer(struct op *op, const char *run_id, json_t **ret, struct err *err)
 		return err_in(err, "run %s", run_id);
 	tally = tally_steps(op, run, entries, count);
 	folded = json_keep(op->ctx, run_json(run, entries, count));
-	answer = json_make(op->ctx, "{s:b, s:s, s:s, s:s, s:s}", "success", run->status == RUN_COMPLETED, "rollbackId", run->id, "timestamp",
-		clock_format(op->ctx, run->requested_ms), "environment", run->environment, "status", run_status_name(run->status));
+	answer = json_make(op->ctx, "{s:b, s:s, s:s, s:s, s:s}", "success", run->status == RUN_COMPLETED, "rollbackId", run->id,
+		"timestamp", clock_format(op->ctx, run->requested_ms), "environment", run->environment, "status",
+		run_status_name(run->status));
 	json_put(answer, "rolledBackTo", run->status == RUN_COMPLETED ? rolled_back_to(op, run) : NULL);
 	json_object_set_new(answer, "summary",
-		json_pack("{s:I, s:f, s:b}", "servicesRolledBack", (json_int_t)(run->status == RUN_COMPLETED ? tally.components : 0), "duration",
-			(double)((run->ended_ms ? run->ended_ms : clock_wall_ms()) - run->requested_ms) / 1000.0, "dataPreserved",
-			json_flag(json_object_get(run->requested, "options"), "preserveData", true)));
+		json_pack("{s:I, s:f, s:b}", "servicesRolledBack", (json_int_t)(run->status == RUN_COMPLETED ? tally.components : 0),
+			"duration", (double)((run->ended_ms ? run->ended_ms : clock_wall_ms()) - run->requested_ms) / 1000.0,
+			"dataPreserved", json_flag(json_object_get(run->requested, "options"), "preserveData", true)));
 	json_object_set_new(answer, "validation",
-		json_pack("{s:b, s:b, s:I}", "healthChecks", tally.probed && tally.healthy, "configValid", tally.config_valid, "servicesRunning",
-			(json_int_t)tally.running));
+		json_pack("{s:b, s:b, s:I}", "healthChecks", tally.probed && tally.healthy, "configValid", tally.config_valid,
+			"servicesRunning", (json_int_t)tally.running));
 	json_object_set_new(answer, "warnings", warnings_of(run));
 	json_put_str(answer, "reason", run->reason);
 	json_put_str(answer, "message", run->message);

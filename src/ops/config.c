@@ -5,13 +5,12 @@
 
 #include "base/text.h"
 
-struct config_params { const char *name; };
+struct config_params {
+	const char *name;
+};
 
 static const struct field no_fields[] = { FIELD_END };
-static const struct field name_fields[] = {
-	FIELD_STR(struct config_params, name, OPTIONAL, "only this one"),
-	FIELD_END
-};
+static const struct field name_fields[] = { FIELD_STR(struct config_params, name, OPTIONAL, "only this one"), FIELD_END };
 
 static int config_check(struct op *op, const void *params, json_t **ret, struct err *err)
 {
@@ -30,11 +29,12 @@ static int config_check(struct op *op, const void *params, json_t **ret, struct 
 	for (size_t i = 0; i < workspace->project->environment_count; i++) {
 		const struct environment *environment = &workspace->project->environments[i];
 
-		json_array_append_new(environments, json_pack("{s:s, s:I, s:I}", "name", environment->name, "components",
-			(json_int_t)environment->component_count, "probes", (json_int_t)environment->probe_count));
+		json_array_append_new(environments,
+			json_pack("{s:s, s:I, s:I}", "name", environment->name, "components", (json_int_t)environment->component_count,
+				"probes", (json_int_t)environment->probe_count));
 	}
-	*ret = json_make(op->ctx, "{s:s, s:b, s:s*, s:o, s:o}", "file", workspace->file, "valid", r == 0, "project", workspace->project->name, "environments",
-		environments, "problems", problems_json(workspace->problems));
+	*ret = json_make(op->ctx, "{s:s, s:b, s:s*, s:o, s:o}", "file", workspace->file, "valid", r == 0, "project",
+		workspace->project->name, "environments", environments, "problems", problems_json(workspace->problems));
 	if (r < 0)
 		*err = first;
 	return r;
@@ -56,7 +56,7 @@ static int listed(struct op *op, const struct config_params *p, const char *what
 	*ret = list;
 	if (!p->name)
 		return 0;
-	json_array_foreach (list, index, item) {
+	json_array_foreach(list, index, item) {
 		names[index] = json_str(item, "name", "");
 		if (!strcmp(names[index], p->name)) {
 			*ret = json_make(op->ctx, "[O]", item);
@@ -65,8 +65,8 @@ static int listed(struct op *op, const struct config_params *p, const char *what
 	}
 	*ret = NULL;
 	nearest = text_nearest(p->name, names);
-	return err_set(err, ERR_NOT_FOUND, "there is no %s '%s'%s%s%s", what, p->name, nearest ? "; did you mean '" : "", nearest ? nearest : "",
-		nearest ? "'?" : "");
+	return err_set(err, ERR_NOT_FOUND, "there is no %s '%s'%s%s%s", what, p->name, nearest ? "; did you mean '" : "",
+		nearest ? nearest : "", nearest ? "'?" : "");
 }
 
 static int drivers_list(struct op *op, const void *params, json_t **ret, struct err *err)
@@ -103,10 +103,11 @@ static int channels_list(struct op *op, const void *params, json_t **ret, struct
 	return listed(op, p, "channel", list, ret, err);
 }
 
-OPERATION(op_config_check, "config.check", "POST", "/config/check", PERMIT_VIEW, "check the project file", no_fields, struct config_params, config_check);
-OPERATION(op_drivers_list, "drivers.list", "GET", "/drivers", PERMIT_VIEW, "drivers and their parameters", name_fields, struct config_params,
-	drivers_list, .anywhere = true);
-OPERATION(op_probes_list, "probes.list", "GET", "/probes", PERMIT_VIEW, "probes and their parameters", name_fields, struct config_params, probes_list,
-	.anywhere = true);
-OPERATION(op_channels_list, "channels.list", "GET", "/channels", PERMIT_VIEW, "channels and their parameters", name_fields, struct config_params,
-	channels_list, .anywhere = true);
+OPERATION(op_config_check, "config.check", "POST", "/config/check", PERMIT_VIEW, "check the project file", no_fields, struct config_params,
+	config_check);
+OPERATION(op_drivers_list, "drivers.list", "GET", "/drivers", PERMIT_VIEW, "drivers and their parameters", name_fields,
+	struct config_params, drivers_list, .anywhere = true);
+OPERATION(op_probes_list, "probes.list", "GET", "/probes", PERMIT_VIEW, "probes and their parameters", name_fields, struct config_params,
+	probes_list, .anywhere = true);
+OPERATION(op_channels_list, "channels.list", "GET", "/channels", PERMIT_VIEW, "channels and their parameters", name_fields,
+	struct config_params, channels_list, .anywhere = true);

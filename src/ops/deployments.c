@@ -17,34 +17,27 @@ struct record_params {
 	json_t *component;
 };
 
-static const struct field record_fields[] = {
-	FIELD_NAME(struct record_params, environment, REQUIRED, "environment that was deployed to"),
+static const struct field record_fields[] = { FIELD_NAME(struct record_params, environment, REQUIRED, "environment that was deployed to"),
 	FIELD_STR(struct record_params, version, REQUIRED, "version of the whole, for people: 1.4.2"),
 	FIELD_STR(struct record_params, git_sha, OPTIONAL, "commit that it was made from"),
 	FIELD_MAP(struct record_params, component, OPTIONAL, "NAME=REF: version of one component, instead of the observed one"),
 	FIELD_CHOICE(struct record_params, status, OPTIONAL, "passing|failing|unknown", "health evidence that is there already"),
 	FIELD_CHOICE(struct record_params, outcome, DEFAULT("succeeded"), "succeeded|failed", "whether the deployment itself succeeded"),
-	FIELD_END
+	FIELD_END };
+
+struct deployment_params {
+	const char *environment, *id, *reason;
+	int64_t limit;
 };
 
-struct deployment_params { const char *environment, *id, *reason; int64_t limit; };
+static const struct field list_fields[] = { FIELD_NAME(struct deployment_params, environment, REQUIRED, "environment"),
+	FIELD_INT(struct deployment_params, limit, DEFAULT("20"), 1, 100000, "how many, newest first"), FIELD_END };
 
-static const struct field list_fields[] = {
-	FIELD_NAME(struct deployment_params, environment, REQUIRED, "environment"),
-	FIELD_INT(struct deployment_params, limit, DEFAULT("20"), 1, 100000, "how many, newest first"),
-	FIELD_END
-};
+static const struct field show_fields[] = { FIELD_STR(struct deployment_params, id, REQUIRED, "deployment, by id or its beginning"),
+	FIELD_END };
 
-static const struct field show_fields[] = {
-	FIELD_STR(struct deployment_params, id, REQUIRED, "deployment, by id or its beginning"),
-	FIELD_END
-};
-
-static const struct field reason_fields[] = {
-	FIELD_STR(struct deployment_params, id, REQUIRED, "deployment, by id or its beginning"),
-	FIELD_STR(struct deployment_params, reason, REQUIRED, "why"),
-	FIELD_END
-};
+static const struct field reason_fields[] = { FIELD_STR(struct deployment_params, id, REQUIRED, "deployment, by id or its beginning"),
+	FIELD_STR(struct deployment_params, reason, REQUIRED, "why"), FIELD_END };
 
 /* Versions given by hand go over the observed ones. A component that can neither be observed nor was given is an error: a registry with holes is worse than none. */
 static int merge_given(struct op *op, const struct environment *environment, json_t *observed, json_t *given, struct err *err)
@@ -52,7 +45,7 @@ static int merge_given(struct op *op, const struct environment *environment, jso
 	const char *name;
 	json_t *value;
 
-	json_object_foreach (given, name, value) {
+	json_object_foreach(given, name, value) {
 		json_t *component = json_object_get(observed, name);
 
 		if (!environment_component(environment, name))
@@ -62,12 +55,12 @@ static int merge_given(struct op *op, const struct environment *environment, jso
 		json_object_del(component, "error");
 		json_object_set(component, "version", value);
 	}
-	json_object_foreach (observed, name, value) {
+	json_object_foreach(observed, name, value) {
 		json_t *error = json_object_get(value, "error");
 
 		if (error)
-			return err_set(err, ERR_DRIVER, "component '%s' cannot be observed: %s; give its version with --component %s=REF", name,
-				json_str(error, "message", ""), name);
+			return err_set(err, ERR_DRIVER, "component '%s' cannot be observed: %s; give its version with --component %s=REF",
+				name, json_str(error, "message", ""), name);
 	}
 	(void)op;
 	return 0;
@@ -96,8 +89,8 @@ static int keep_content(struct op *op, const struct environment *environment, co
 		dir = mem_printf(op->ctx, "%s/%s/%s", op->workspace->places.record_root, id, component->name);
 		r = fs_mkdirs(dir, 0700, err);
 		if (r == 0)
-			r = call_component(op->ctx, environment, component, "capture", NULL, NULL, dir, &op->workspace->places, clock_mono_ms(),
-				KEEP_TIMEOUT_MS, &works[count], err);
+			r = call_component(op->ctx, environment, component, "capture", NULL, NULL, dir, &op->workspace->places,
+				clock_mono_ms(), KEEP_TIMEOUT_MS, &works[count], err);
 		if (r < 0)
 			return err_in(err, "component '%s'", component->name);
 		works[count].id = count;
@@ -118,7 +111,7 @@ static json_t *first_detail(json_t *components, const char *member)
 	const char *name;
 	json_t *component;
 
-	json_object_foreach (components, name, component) {
+	json_object_foreach(components, name, component) {
 		json_t *value = json_object_get(json_object_get(component, "details"), member);
 
 		if (json_is_string(value))
@@ -151,10 +144,11 @@ static void add_warnings(json_t *answer, json_t *observed)
 	json_t *warnings = json_array(), *component;
 	const char *name;
 
-	json_object_foreach (observed, name, component)
+	json_object_foreach(observed, name, component)
 		if (!*json_str(component, "version", ""))
-			json_array_append_new(warnings, json_sprintf("%s: nothing is there (%s): a rollback to this deployment would leave it so", name,
-				json_str(component, "state", "no version")));
+			json_array_append_new(warnings,
+				json_sprintf("%s: nothing is there (%s): a rollback to this deployment would leave it so", name,
+					json_str(component, "state", "no version")));
 	json_object_set_new(answer, "warnings", warnings);
 }
 
@@ -272,11 +266,11 @@ static int deployments_release(struct op *op, const void *params, json_t **ret, 
 
 OPERATION(op_deployments_record, "deployments.record", "POST", "/environments/{environment}/deployments", PERMIT_EXECUTE,
 	"record what runs in an environment now", record_fields, struct record_params, deployments_record);
-OPERATION(op_deployments_list, "deployments.list", "GET", "/environments/{environment}/deployments", PERMIT_VIEW, "deployments, newest first",
-	list_fields, struct deployment_params, deployments_list);
-OPERATION(op_deployments_show, "deployments.show", "GET", "/deployments/{id}", PERMIT_VIEW, "one deployment with its components", show_fields,
-	struct deployment_params, deployments_show);
+OPERATION(op_deployments_list, "deployments.list", "GET", "/environments/{environment}/deployments", PERMIT_VIEW,
+	"deployments, newest first", list_fields, struct deployment_params, deployments_list);
+OPERATION(op_deployments_show, "deployments.show", "GET", "/deployments/{id}", PERMIT_VIEW, "one deployment with its components",
+	show_fields, struct deployment_params, deployments_show);
 OPERATION(op_deployments_quarantine, "deployments.quarantine", "POST", "/deployments/{id}/quarantine", PERMIT_EXECUTE,
 	"keep a deployment from being chosen as a target", reason_fields, struct deployment_params, deployments_quarantine);
-OPERATION(op_deployments_release, "deployments.release", "POST", "/deployments/{id}/release", PERMIT_EXECUTE, "lift a quarantine", reason_fields,
-	struct deployment_params, deployments_release);
+OPERATION(op_deployments_release, "deployments.release", "POST", "/deployments/{id}/release", PERMIT_EXECUTE, "lift a quarantine",
+	reason_fields, struct deployment_params, deployments_release);

@@ -5,42 +5,30 @@
 
 #include "base/clock.h"
 
-struct flags_params { const char *environment, *group, *key, *state, *id, *reason; int64_t limit; };
-
-static const struct field list_fields[] = {
-	FIELD_NAME(struct flags_params, environment, REQUIRED, "environment"),
-	FIELD_STR(struct flags_params, group, OPTIONAL, "only the flags of this group"),
-	FIELD_END
+struct flags_params {
+	const char *environment, *group, *key, *state, *id, *reason;
+	int64_t limit;
 };
 
-static const struct field set_fields[] = {
-	FIELD_NAME(struct flags_params, environment, REQUIRED, "environment"),
+static const struct field list_fields[] = { FIELD_NAME(struct flags_params, environment, REQUIRED, "environment"),
+	FIELD_STR(struct flags_params, group, OPTIONAL, "only the flags of this group"), FIELD_END };
+
+static const struct field set_fields[] = { FIELD_NAME(struct flags_params, environment, REQUIRED, "environment"),
 	FIELD_NAME(struct flags_params, key, REQUIRED, "key of the flag"),
 	FIELD_STR(struct flags_params, state, REQUIRED, "true, false (on, off), or the name of a variant"),
 	FIELD_STR(struct flags_params, group, OPTIONAL, "group to put the flag into"),
-	FIELD_STR(struct flags_params, reason, OPTIONAL, "why"),
-	FIELD_END
-};
+	FIELD_STR(struct flags_params, reason, OPTIONAL, "why"), FIELD_END };
 
-static const struct field group_fields[] = {
-	FIELD_NAME(struct flags_params, environment, REQUIRED, "environment"),
+static const struct field group_fields[] = { FIELD_NAME(struct flags_params, environment, REQUIRED, "environment"),
 	FIELD_STR(struct flags_params, group, REQUIRED, "group whose flags are all set to false"),
-	FIELD_STR(struct flags_params, reason, OPTIONAL, "why"),
-	FIELD_END
-};
+	FIELD_STR(struct flags_params, reason, OPTIONAL, "why"), FIELD_END };
 
-static const struct field restore_fields[] = {
-	FIELD_NAME(struct flags_params, environment, REQUIRED, "environment"),
+static const struct field restore_fields[] = { FIELD_NAME(struct flags_params, environment, REQUIRED, "environment"),
 	FIELD_STR(struct flags_params, id, REQUIRED, "id of the change (see flags history) to take back"),
-	FIELD_STR(struct flags_params, reason, OPTIONAL, "why"),
-	FIELD_END
-};
+	FIELD_STR(struct flags_params, reason, OPTIONAL, "why"), FIELD_END };
 
-static const struct field history_fields[] = {
-	FIELD_NAME(struct flags_params, environment, REQUIRED, "environment"),
-	FIELD_INT(struct flags_params, limit, DEFAULT("50"), 1, 10000, "how many, newest first"),
-	FIELD_END
-};
+static const struct field history_fields[] = { FIELD_NAME(struct flags_params, environment, REQUIRED, "environment"),
+	FIELD_INT(struct flags_params, limit, DEFAULT("50"), 1, 10000, "how many, newest first"), FIELD_END };
 
 static int flags_open(struct op *op, const struct flags_params *p, struct err *err)
 {
@@ -94,12 +82,14 @@ static int flags_set(struct op *op, const void *params, json_t **ret, struct err
 
 	r = flags_open(op, p, err);
 	if (r == 0)
-		r = store_flag_set(op->workspace->store, p->environment, p->key, p->group, state_text(p->state), op->actor, p->reason, NULL, err);
+		r = store_flag_set(op->workspace->store, p->environment, p->key, p->group, state_text(p->state), op->actor, p->reason, NULL,
+			err);
 	if (r == 0)
 		r = store_flag(op->workspace->store, op->ctx, p->environment, p->key, &now, err);
 	if (r < 0)
 		return r;
-	*ret = json_make(op->ctx, "{s:s, s:s, s:s, s:s*}", "environment", p->environment, "key", now.key, "state", now.state, "group", now.group);
+	*ret = json_make(op->ctx, "{s:s, s:s, s:s, s:s*}", "environment", p->environment, "key", now.key, "state", now.state, "group",
+		now.group);
 	return 0;
 }
 
@@ -149,8 +139,8 @@ static int flags_history(struct op *op, const void *params, json_t **ret, struct
 		return r;
 	list = json_keep(op->ctx, json_array());
 	for (size_t i = 0; i < count; i++) {
-		json_t *change = json_pack("{s:s, s:s, s:s, s:s*}", "id", rows[i].id, "feature_name", rows[i].feature_name, "previous_state",
-			rows[i].previous_state, "new_state", rows[i].new_state);
+		json_t *change = json_pack("{s:s, s:s, s:s, s:s*}", "id", rows[i].id, "feature_name", rows[i].feature_name,
+			"previous_state", rows[i].previous_state, "new_state", rows[i].new_state);
 
 		json_put_str(change, "rolled_back_at", clock_format(op->ctx, rows[i].rolled_back_ms));
 		json_put_str(change, "rolled_back_by", rows[i].rolled_back_by);
@@ -165,13 +155,11 @@ static int flags_history(struct op *op, const void *params, json_t **ret, struct
 
 OPERATION(op_flags_list, "flags.list", "GET", "/environments/{environment}/flags", PERMIT_VIEW, "flags and their states", list_fields,
 	struct flags_params, flags_list);
-OPERATION(op_flags_set, "flags.set", "PUT", "/environments/{environment}/flags/{key}", PERMIT_FLAGS, "set one flag, and read it back", set_fields,
-	struct flags_params, flags_set);
+OPERATION(op_flags_set, "flags.set", "PUT", "/environments/{environment}/flags/{key}", PERMIT_FLAGS, "set one flag, and read it back",
+	set_fields, struct flags_params, flags_set);
 OPERATION(op_flags_disable_group, "flags.disable-group", "POST", "/environments/{environment}/flags/disable-group", PERMIT_FLAGS,
-	"set all flags of a group to false at once", group_fields,
-	struct flags_params, flags_disable_group);
+	"set all flags of a group to false at once", group_fields, struct flags_params, flags_disable_group);
 OPERATION(op_flags_restore, "flags.restore", "POST", "/environments/{environment}/flags/restore", PERMIT_FLAGS,
-	"take one change of a flag back", restore_fields,
-	struct flags_params, flags_restore);
-OPERATION(op_flags_history, "flags.history", "GET", "/environments/{environment}/flags/history", PERMIT_VIEW, "changes of flags, newest first",
-	history_fields, struct flags_params, flags_history);
+	"take one change of a flag back", restore_fields, struct flags_params, flags_restore);
+OPERATION(op_flags_history, "flags.history", "GET", "/environments/{environment}/flags/history", PERMIT_VIEW,
+	"changes of flags, newest first", history_fields, struct flags_params, flags_history);

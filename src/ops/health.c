@@ -1,13 +1,14 @@
 /* Health: runs the probes of an environment now; on request the result is kept as evidence for the deployment that runs there. */
 #include "ops/resources.h"
 
-struct health_params { const char *environment; bool record; };
-
-static const struct field health_fields[] = {
-	FIELD_NAME(struct health_params, environment, REQUIRED, "environment whose probes are run"),
-	FIELD_BOOL(struct health_params, record, DEFAULT("true"), "keep the result as evidence for the deployment that runs there"),
-	FIELD_END
+struct health_params {
+	const char *environment;
+	bool record;
 };
+
+static const struct field health_fields[] = { FIELD_NAME(struct health_params, environment, REQUIRED, "environment whose probes are run"),
+	FIELD_BOOL(struct health_params, record, DEFAULT("true"), "keep the result as evidence for the deployment that runs there"),
+	FIELD_END };
 
 static int record_evidence(struct op *op, const char *environment, const char *health, json_t *probes, json_t *answer, struct err *err)
 {
@@ -24,7 +25,8 @@ static int record_evidence(struct op *op, const char *environment, const char *h
 		return r;
 	}
 	json_put_str(answer, "deployment", present.id);
-	entry.data = json_make(op->ctx, "{s:s, s:s, s:s, s:O}", "deployment", present.id, "health", health, "source", "probes", "probes", probes);
+	entry.data = json_make(op->ctx, "{s:s, s:s, s:s, s:O}", "deployment", present.id, "health", health, "source", "probes", "probes",
+		probes);
 	return store_append(op->workspace->store, op->ctx, &entry, err);
 }
 
@@ -44,7 +46,8 @@ static int health_check(struct op *op, const void *params, json_t **ret, struct 
 	if (r < 0)
 		return r;
 	health = environment->probe_count == 0 ? "unknown" : failed ? "failing" : "passing";
-	*ret = json_make(op->ctx, "{s:s, s:s, s:b, s:O}", "environment", environment->name, "health", health, "healthy", failed == 0, "probes", probes);
+	*ret = json_make(op->ctx, "{s:s, s:s, s:b, s:O}", "environment", environment->name, "health", health, "healthy", failed == 0,
+		"probes", probes);
 	if (p->record && environment->probe_count) {
 		r = record_evidence(op, environment->name, health, probes, *ret, err);
 		if (r < 0)
@@ -55,5 +58,5 @@ static int health_check(struct op *op, const void *params, json_t **ret, struct 
 	return 0;
 }
 
-OPERATION(op_health_check, "health.check", "POST", "/environments/{environment}/health", PERMIT_VIEW, "run the probes of an environment now",
-	health_fields, struct health_params, health_check);
+OPERATION(op_health_check, "health.check", "POST", "/environments/{environment}/health", PERMIT_VIEW,
+	"run the probes of an environment now", health_fields, struct health_params, health_check);

@@ -5,21 +5,18 @@
 
 #include "base/clock.h"
 
-struct history_params { const char *environment, *kind, *run, *actor; int64_t limit; };
-
-static const struct field history_fields[] = {
-	FIELD_NAME(struct history_params, environment, OPTIONAL, "only this environment"),
-	FIELD_INT(struct history_params, limit, DEFAULT("50"), 1, 100000, "how many runs, newest first"),
-	FIELD_END
+struct history_params {
+	const char *environment, *kind, *run, *actor;
+	int64_t limit;
 };
 
-static const struct field search_fields[] = {
-	FIELD_NAME(struct history_params, environment, OPTIONAL, "only this environment"),
+static const struct field history_fields[] = { FIELD_NAME(struct history_params, environment, OPTIONAL, "only this environment"),
+	FIELD_INT(struct history_params, limit, DEFAULT("50"), 1, 100000, "how many runs, newest first"), FIELD_END };
+
+static const struct field search_fields[] = { FIELD_NAME(struct history_params, environment, OPTIONAL, "only this environment"),
 	FIELD_STR(struct history_params, kind, OPTIONAL, "only entries of this kind: run.requested, step.*"),
 	FIELD_STR(struct history_params, run, OPTIONAL, "only entries of this run"),
-	FIELD_INT(struct history_params, limit, DEFAULT("100"), 1, 100000, "how many, newest first"),
-	FIELD_END
-};
+	FIELD_INT(struct history_params, limit, DEFAULT("100"), 1, 100000, "how many, newest first"), FIELD_END };
 
 static const struct field no_fields[] = { FIELD_END };
 
@@ -47,8 +44,8 @@ static int history_list(struct op *op, const void *params, json_t **ret, struct 
 	list = json_keep(op->ctx, json_array());
 	durations = mem_array(op->ctx, int64_t, count + 1);
 	for (size_t i = 0; i < count; i++) {
-		json_t *item = json_pack("{s:s, s:s, s:s, s:s}", "id", rows[i].id, "environment", rows[i].environment, "status", rows[i].status,
-			"requestedAt", clock_format(op->ctx, rows[i].requested_ms));
+		json_t *item = json_pack("{s:s, s:s, s:s, s:s}", "id", rows[i].id, "environment", rows[i].environment, "status",
+			rows[i].status, "requestedAt", clock_format(op->ctx, rows[i].requested_ms));
 
 		json_put_str(item, "from", rows[i].from);
 		json_put_str(item, "to", rows[i].to);
@@ -65,8 +62,8 @@ static int history_list(struct op *op, const void *params, json_t **ret, struct 
 		json_array_append_new(list, item);
 	}
 	qsort(durations, ended, sizeof(*durations), compare_ms);
-	*ret = json_make(op->ctx, "{s:O, s:{s:I, s:I, s:I, s:I}}", "runs", list, "summary", "runs", (json_int_t)count, "completed", (json_int_t)completed,
-		"restored", (json_int_t)restored, "failed", (json_int_t)failed);
+	*ret = json_make(op->ctx, "{s:O, s:{s:I, s:I, s:I, s:I}}", "runs", list, "summary", "runs", (json_int_t)count, "completed",
+		(json_int_t)completed, "restored", (json_int_t)restored, "failed", (json_int_t)failed);
 	if (ended) {
 		json_t *summary = json_object_get(*ret, "summary");
 
@@ -96,7 +93,11 @@ static int audit_search(struct op *op, const void *params, json_t **ret, struct 
 {
 	const struct history_params *p = params;
 	struct entry_filter filter = {
-		.environment = p->environment, .kind = p->kind, .run = p->run, .limit = (size_t)p->limit, .newest_first = true,
+		.environment = p->environment,
+		.kind = p->kind,
+		.run = p->run,
+		.limit = (size_t)p->limit,
+		.newest_first = true,
 	};
 	struct entry *entries;
 	size_t count;
@@ -114,7 +115,10 @@ static int audit_search(struct op *op, const void *params, json_t **ret, struct 
 static int notifications_list(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	const struct history_params *p = params;
-	struct entry_filter filter = { .environment = p->environment, .kind = "notification.*", .limit = (size_t)p->limit, .newest_first = true };
+	struct entry_filter filter = { .environment = p->environment,
+		.kind = "notification.*",
+		.limit = (size_t)p->limit,
+		.newest_first = true };
 	struct entry *entries;
 	size_t count;
 	int r;
@@ -128,10 +132,11 @@ static int notifications_list(struct op *op, const void *params, json_t **ret, s
 	return 0;
 }
 
-OPERATION(op_history_list, "history.list", "GET", "/history", PERMIT_VIEW, "runs with their sums", history_fields, struct history_params, history_list);
+OPERATION(op_history_list, "history.list", "GET", "/history", PERMIT_VIEW, "runs with their sums", history_fields, struct history_params,
+	history_list);
 OPERATION(op_audit_verify, "audit.verify", "POST", "/audit/verify", PERMIT_VIEW, "recompute the hash chain of the journal", no_fields,
 	struct history_params, audit_verify);
-OPERATION(op_audit_search, "audit.search", "GET", "/audit", PERMIT_VIEW, "entries of the journal, newest first", search_fields, struct history_params,
-	audit_search);
+OPERATION(op_audit_search, "audit.search", "GET", "/audit", PERMIT_VIEW, "entries of the journal, newest first", search_fields,
+	struct history_params, audit_search);
 OPERATION(op_notifications_list, "notifications.list", "GET", "/notifications", PERMIT_VIEW, "who was told what", history_fields,
 	struct history_params, notifications_list);

@@ -12,9 +12,9 @@
 #include "base/log.h"
 #include "data/json.h"
 
-#define NOTIFY_ATTEMPTS 8
-#define NOTIFY_BATCH 20
-#define NOTIFY_LOOK_MS 200
+#define NOTIFY_ATTEMPTS     8
+#define NOTIFY_BATCH        20
+#define NOTIFY_LOOK_MS      200
 #define DELIVERY_TIMEOUT_MS 10000
 
 struct notifier {
@@ -36,8 +36,8 @@ static bool rule_matches(const struct notify_rule *rule, const char *event)
 	return false;
 }
 
-void notify_entries(const void *ctx, const struct environment *environment, const char *event, const char *run_id, const char *actor, const char *message,
-	json_t *details, struct entry **list, size_t *count)
+void notify_entries(const void *ctx, const struct environment *environment, const char *event, const char *run_id, const char *actor,
+	const char *message, json_t *details, struct entry **list, size_t *count)
 {
 	for (size_t i = 0; i < environment->notify_count; i++) {
 		const struct notify_rule *rule = &environment->notify[i];
@@ -54,8 +54,9 @@ void notify_entries(const void *ctx, const struct environment *environment, cons
 			.environment = environment->name,
 			.run = run_id,
 			.actor = actor,
-			.data = json_make(ctx, "{s:s, s:s, s:s, s:O, s:s, s:O*, s:i}", "notification", mem_printf(ctx, "ntf-%s-%s-%zu", run_id, event, i),
-				"event", event, "channel", rule->channel, "recipients", recipients, "message", message, "details", details, "rule", (int)i),
+			.data = json_make(ctx, "{s:s, s:s, s:s, s:O, s:s, s:O*, s:i}", "notification",
+				mem_printf(ctx, "ntf-%s-%s-%zu", run_id, event, i), "event", event, "channel", rule->channel, "recipients",
+				recipients, "message", message, "details", details, "rule", (int)i),
 		};
 	}
 }
@@ -63,8 +64,8 @@ void notify_entries(const void *ctx, const struct environment *environment, cons
 /* Settings of the channel: those of the rule that queued it; a step of a plan has none. */
 static json_t *channel_settings(struct workspace *workspace, const struct notification *notification)
 {
-	struct environment *environment =
-		notification->environment ? project_environment(workspace->project, notification->environment) : NULL;
+	struct environment *environment = notification->environment ? project_environment(workspace->project, notification->environment)
+								    : NULL;
 
 	for (size_t i = 0; environment && i < environment->notify_count; i++)
 		if (!strcmp(environment->notify[i].channel, notification->channel))
@@ -72,7 +73,8 @@ static json_t *channel_settings(struct workspace *workspace, const struct notifi
 	return NULL;
 }
 
-static int deliver(struct workspace *workspace, const void *ctx, const struct notification *notification, const char *recipient, struct err *err)
+static int deliver(struct workspace *workspace, const void *ctx, const struct notification *notification, const char *recipient,
+	struct err *err)
 {
 	struct work_result result;
 	struct work work = {
@@ -81,16 +83,17 @@ static int deliver(struct workspace *workspace, const void *ctx, const struct no
 		.deadline_ms = clock_mono_ms() + DELIVERY_TIMEOUT_MS,
 	};
 
-	work.request = json_make(ctx, "{s:s, s:i, s:O*, s:s, s:s, s:I, s:s, s:{s:s, s:s, s:s, s:O*, s:s*, s:s*, s:I}}", "verb", "deliver", "protocol",
-		DRIVER_PROTOCOL_VERSION, "config", channel_settings(workspace, notification), "projectDir", workspace->places.project_dir, "stateDir",
-		workspace->places.state_dir, "deadlineMs", (json_int_t)DELIVERY_TIMEOUT_MS, "recipient", recipient, "message", "id", notification->id,
-		"event", notification->event, "text", notification->message, "details", notification->details, "environment",
-		notification->environment, "runId", notification->run, "timestampMs", (json_int_t)notification->queued_ms);
+	work.request = json_make(ctx, "{s:s, s:i, s:O*, s:s, s:s, s:I, s:s, s:{s:s, s:s, s:s, s:O*, s:s*, s:s*, s:I}}", "verb", "deliver",
+		"protocol", DRIVER_PROTOCOL_VERSION, "config", channel_settings(workspace, notification), "projectDir",
+		workspace->places.project_dir, "stateDir", workspace->places.state_dir, "deadlineMs", (json_int_t)DELIVERY_TIMEOUT_MS,
+		"recipient", recipient, "message", "id", notification->id, "event", notification->event, "text", notification->message,
+		"details", notification->details, "environment", notification->environment, "runId", notification->run, "timestampMs",
+		(json_int_t)notification->queued_ms);
 	return executor_call(workspace->executor, ctx, &work, &result, err);
 }
 
-static int record_delivery(struct workspace *workspace, const void *ctx, const struct notification *notification, const char *recipient, int r,
-	const struct err *why, struct err *err)
+static int record_delivery(struct workspace *workspace, const void *ctx, const struct notification *notification, const char *recipient,
+	int r, const struct err *why, struct err *err)
 {
 	bool final = r < 0 && (notification->attempts + 1 >= NOTIFY_ATTEMPTS || r == -ERR_INVALID || r == -ERR_UNSUPPORTED);
 	struct entry entry = {
@@ -98,7 +101,8 @@ static int record_delivery(struct workspace *workspace, const void *ctx, const s
 		.environment = notification->environment,
 		.run = notification->run,
 		.actor = "unship",
-		.data = json_make(ctx, "{s:s, s:s, s:i}", "notification", notification->id, "recipient", recipient, "attempt", notification->attempts + 1),
+		.data = json_make(ctx, "{s:s, s:s, s:i}", "notification", notification->id, "recipient", recipient, "attempt",
+			notification->attempts + 1),
 	};
 
 	if (r < 0) {
@@ -122,7 +126,7 @@ static int deliver_round(struct workspace *workspace, size_t *ret_left, struct e
 		json_t *recipient;
 		size_t index;
 
-		json_array_foreach (pending[i].pending, index, recipient) {
+		json_array_foreach(pending[i].pending, index, recipient) {
 			struct err why = ERR_INIT;
 			int delivered = deliver(workspace, ctx, &pending[i], json_string_value(recipient), &why);
 

@@ -7,8 +7,8 @@
 
 /* Entries "notification.queued" for an event of a run, by the environment's rules; appended to *list (array in ctx, grown). The id of a notification is made from run, event and rule, so that one event is
  * told once however often it is looked at. */
-void notify_entries(const void *ctx, const struct environment *environment, const char *event, const char *run_id, const char *actor, const char *message,
-	json_t *details, struct entry **list, size_t *count);
+void notify_entries(const void *ctx, const struct environment *environment, const char *event, const char *run_id, const char *actor,
+	const char *message, json_t *details, struct entry **list, size_t *count);
 
 struct notifier;
 /* Starts the thread. Settings of channels come from the notify rules of the project in `dir`. */

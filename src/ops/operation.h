@@ -10,21 +10,30 @@
 #include "data/json.h"
 #include "ops/workspace.h"
 
-enum permission { PERMIT_VIEW, PERMIT_PLAN, PERMIT_EXECUTE, PERMIT_APPROVE, PERMIT_FORCE, PERMIT_EMERGENCY, PERMIT_FLAGS, PERMIT_ADMINISTER };
+enum permission {
+	PERMIT_VIEW,
+	PERMIT_PLAN,
+	PERMIT_EXECUTE,
+	PERMIT_APPROVE,
+	PERMIT_FORCE,
+	PERMIT_EMERGENCY,
+	PERMIT_FLAGS,
+	PERMIT_ADMINISTER
+};
 
 struct operation {
-	const char *name;            /* "deployments.record": resource.verb */
-	const char *method, *path;   /* "POST", "/environments/{environment}/deployments"; below /api/v1 */
+	const char *name;          /* "deployments.record": resource.verb */
+	const char *method, *path; /* "POST", "/environments/{environment}/deployments"; below /api/v1 */
 	enum permission permission;
-	const char *summary;         /* one line */
+	const char *summary; /* one line */
 	const struct field *fields;
 	size_t params_size;
-	bool anywhere;               /* works without a project: op->workspace may be NULL */
+	bool anywhere; /* works without a project: op->workspace may be NULL */
 	/* *ret: the answer, kept in op->ctx. An error may come with an answer too (a refused rollback still tells its findings): *ret is then set as well. */
 	int (*handler)(struct op *op, const void *params, json_t **ret, struct err *err);
 };
 
-extern const struct operation *const operations[]; /* ends with NULL */
+extern const struct operation *const operations[];        /* ends with NULL */
 const struct operation *operation_find(const char *name); /* NULL */
 
 /* Parses `input` (an object; NULL: empty) by the operation's fields and calls its handler. *ret may be NULL when there is no answer. */
@@ -33,8 +42,14 @@ must_check int operation_call(struct op *op, const struct operation *operation, 
 /* The last argument may be followed by `.anywhere = true`. */
 #define OPERATION(symbol_, name_, method_, path_, permission_, summary_, fields_, params_, ...) \
 	const struct operation symbol_ = { \
-		.name = (name_), .method = (method_), .path = (path_), .permission = (permission_), .summary = (summary_), \
-		.fields = (fields_), .params_size = sizeof(params_), .handler = __VA_ARGS__, \
+		.name = (name_), \
+		.method = (method_), \
+		.path = (path_), \
+		.permission = (permission_), \
+		.summary = (summary_), \
+		.fields = (fields_), \
+		.params_size = sizeof(params_), \
+		.handler = __VA_ARGS__, \
 	}
 
 /* Entries as the API shows them; new reference. */

@@ -13,7 +13,7 @@
 
 #define CHECK_TIMEOUT_MS 30000
 #define CANDIDATES_ASKED 8
-#define DISK_FREE_MIN (64u << 20)
+#define DISK_FREE_MIN    (64u << 20)
 
 static enum driver_kind kind_of(void *user, const char *driver)
 {
@@ -33,8 +33,8 @@ static json_t *check_target(const void *ctx, const struct planning *planning, co
 
 	if (!recorded)
 		return NULL;
-	return json_make(ctx, "{s:s, s:s*, s:s, s:b}", "version", json_str(recorded, "version", ""), "state", json_str(recorded, "state", NULL),
-		"deploymentId", planning->target->id, "preserveData", preserve_data);
+	return json_make(ctx, "{s:s, s:s*, s:s, s:b}", "version", json_str(recorded, "version", ""), "state",
+		json_str(recorded, "state", NULL), "deploymentId", planning->target->id, "preserveData", preserve_data);
 }
 
 static bool changes(const struct planning *planning, const char *component)
@@ -75,9 +75,10 @@ static int check_components(struct op *op, struct planning *planning, const stru
 	for (size_t i = 0; i < count; i++) {
 		struct err why = results[i].err;
 
-		if (!results[i].result || findings_read(planning->findings, names[i], json_object_get(results[i].result, "findings"), &why) < 0)
-			findings_add(planning->findings, "check_possible", false, SEVERITY_ERROR, names[i], NULL, "the driver could not check: %s",
-				why.text);
+		if (!results[i].result ||
+			findings_read(planning->findings, names[i], json_object_get(results[i].result, "findings"), &why) < 0)
+			findings_add(planning->findings, "check_possible", false, SEVERITY_ERROR, names[i], NULL,
+				"the driver could not check: %s", why.text);
 	}
 	return 0;
 }
@@ -104,13 +105,15 @@ static void check_target_itself(struct planning *planning)
 	const struct deployment *target = planning->target;
 
 	findings_add(planning->findings, "target_exists", true, SEVERITY_ERROR, NULL, NULL, "%s is in the registry", target->id);
-	findings_add(planning->findings, "target_status", target->status == DEPLOYMENT_SUCCEEDED || target->status == DEPLOYMENT_ROLLED_BACK,
-		SEVERITY_ERROR, NULL, NULL, "the target deployment %s", deployment_status_name(target->status));
+	findings_add(planning->findings, "target_status",
+		target->status == DEPLOYMENT_SUCCEEDED || target->status == DEPLOYMENT_ROLLED_BACK, SEVERITY_ERROR, NULL, NULL,
+		"the target deployment %s", deployment_status_name(target->status));
 	findings_add(planning->findings, "target_health", target->health != HEALTH_FAILING, SEVERITY_ERROR, NULL, NULL,
 		"the target's latest health evidence is %s (%lld passing, %lld failing results)", health_name(target->health),
 		(long long)target->passing, (long long)target->failing);
 	findings_add(planning->findings, "target_quarantine", !target->quarantine, SEVERITY_ERROR, NULL, NULL, "%s%s",
-		target->quarantine ? "the target is quarantined: " : "the target is not quarantined", target->quarantine ? target->quarantine : "");
+		target->quarantine ? "the target is quarantined: " : "the target is not quarantined",
+		target->quarantine ? target->quarantine : "");
 }
 
 /* Drift: what runs is not what was recorded. A warning, because that is the state in which people need a rollback. */
@@ -119,13 +122,13 @@ static void check_drift(struct planning *planning)
 	const char *name;
 	json_t *observed;
 
-	json_object_foreach (planning->observed, name, observed) {
+	json_object_foreach(planning->observed, name, observed) {
 		json_t *error = json_object_get(observed, "error");
 		const char *recorded, *now = json_str(observed, "version", "");
 
 		if (error) {
-			findings_add(planning->findings, "component_observable", false, SEVERITY_ERROR, name, NULL, "cannot be observed: %s",
-				json_str(error, "message", ""));
+			findings_add(planning->findings, "component_observable", false, SEVERITY_ERROR, name, NULL,
+				"cannot be observed: %s", json_str(error, "message", ""));
 			continue;
 		}
 		if (!planning->present)
@@ -147,8 +150,8 @@ static int check_disk(struct op *op, struct planning *planning, struct err *err)
 	r = fs_free_bytes(op->workspace->places.state_dir, &available, err);
 	if (r < 0)
 		return r;
-	findings_add(planning->findings, "disk_space", available >= DISK_FREE_MIN, SEVERITY_ERROR, NULL, NULL, "%s free for the snapshot in %s",
-		text_format_size(op->ctx, available), op->workspace->places.state_dir);
+	findings_add(planning->findings, "disk_space", available >= DISK_FREE_MIN, SEVERITY_ERROR, NULL, NULL,
+		"%s free for the snapshot in %s", text_format_size(op->ctx, available), op->workspace->places.state_dir);
 	return 0;
 }
 
@@ -168,7 +171,8 @@ static int gather_findings(struct op *op, struct planning *planning, const struc
 	return check_components(op, planning, input, err);
 }
 
-static int generate_for(struct op *op, struct planning *planning, const struct planning_input *input, struct deployment *target, struct err *err)
+static int generate_for(struct op *op, struct planning *planning, const struct planning_input *input, struct deployment *target,
+	struct err *err)
 {
 	struct generate_input generate = {
 		.environment = planning->environment,
@@ -195,7 +199,8 @@ static char *first_blocking(const void *ctx, const struct findings *findings)
 		const struct finding *finding = &findings->list[i];
 
 		if (!finding->passed && finding->severity == SEVERITY_ERROR)
-			return mem_printf(ctx, "%s%s%s", finding->component ? finding->component : "", finding->component ? ": " : "", finding->message);
+			return mem_printf(ctx, "%s%s%s", finding->component ? finding->component : "", finding->component ? ": " : "",
+				finding->message);
 	}
 	return NULL;
 }
@@ -227,8 +232,8 @@ static char *candidates_text(const void *ctx, const struct planning *planning)
 /* Only findings that are about the candidate, not about the environment, send the choice on to the next one. */
 static bool blocks_candidate(const struct finding *finding)
 {
-	static const char *const about_target[] = { "artefact_available", "schema_compatibility", "config_compatibility", "migration_reversible",
-		"target_content", "service_dependencies" };
+	static const char *const about_target[] = { "artefact_available", "schema_compatibility", "config_compatibility",
+		"migration_reversible", "target_content", "service_dependencies" };
 
 	if (finding->passed || finding->severity != SEVERITY_ERROR)
 		return false;
@@ -267,12 +272,40 @@ static int choose_target(struct op *op, struct planning *planning, const struct 
 		candidates_text(op->ctx, planning));
 }
 
+/* People remember versions, not ids: the only deployment of that version. With several, nothing is guessed. */
+static int target_by_version(struct op *op, const struct planning *planning, const char *given, struct deployment *ret, struct err *err)
+{
+	const char *wanted = given + (*given == 'v');
+	char *ids = mem_strdup(op->ctx, "");
+	size_t count = 0;
+
+	for (size_t i = 0; i < planning->deployment_count; i++) {
+		const struct deployment *deployment = planning->deployments[i];
+
+		if (strcmp(deployment->version, given) != 0 && strcmp(deployment->version, wanted) != 0)
+			continue;
+		ids = mem_appendf(ids, "%s%s", count++ ? ", " : "", deployment->id);
+		*ret = *deployment;
+	}
+	if (count == 1)
+		return 0;
+	if (count > 1)
+		return err_set(err, ERR_AMBIGUOUS, "version %s was deployed %zu times: say which by its id: %s", given, count, ids);
+	return err_set(err, ERR_NOT_FOUND, "no deployment of '%s' has the id or version '%s'; `unship deployments %s` lists them",
+		planning->environment->name, given, planning->environment->name);
+}
+
 static int named_target(struct op *op, struct planning *planning, const struct planning_input *input, struct err *err)
 {
 	struct deployment *target = mem_zero(op->ctx, struct deployment);
+	struct err by_id = ERR_INIT;
 	int r;
 
-	r = store_deployment(op->workspace->store, op->ctx, input->to, target, err);
+	r = store_deployment(op->workspace->store, op->ctx, input->to, target, &by_id);
+	if (r == -ERR_NOT_FOUND)
+		r = target_by_version(op, planning, input->to, target, err);
+	else if (r < 0)
+		*err = by_id;
 	if (r < 0)
 		return r;
 	if (strcmp(target->environment, planning->environment->name) != 0)
@@ -317,7 +350,8 @@ static int look_around(struct op *op, const struct planning_input *input, struct
 	for (const char **target = input->targets; target && *target; target++)
 		if (!environment_component(planning->environment, *target))
 			return err_set(err, ERR_NOT_FOUND, "environment '%s' has no component '%s'", input->environment, *target);
-	r = store_deployments(op->workspace->store, op->ctx, input->environment, 0, &planning->deployments, &planning->deployment_count, err);
+	r = store_deployments(op->workspace->store, op->ctx, input->environment, 0, &planning->deployments, &planning->deployment_count,
+		err);
 	if (r < 0)
 		return r;
 	r = store_present(op->workspace->store, op->ctx, input->environment, &present, &none);
@@ -378,7 +412,8 @@ static json_t *differences_json(const struct generated *generated)
 
 	for (size_t i = 0; i < generated->difference_count; i++) {
 		const struct difference *difference = &generated->differences[i];
-		json_t *item = json_pack("{s:s, s:s, s:b}", "component", difference->component, "kind", difference->kind, "changes", difference->changes);
+		json_t *item = json_pack("{s:s, s:s, s:b}", "component", difference->component, "kind", difference->kind, "changes",
+			difference->changes);
 
 		json_put_str(item, "from", difference->from);
 		json_put_str(item, "to", difference->to);
@@ -395,9 +430,11 @@ json_t *planning_json(struct op *op, const struct planning *planning)
 
 	json_put_str(answer, "environment", planning->environment->name);
 	if (planning->present)
-		json_object_set_new(answer, "present", json_pack("{s:s, s:s}", "deploymentId", planning->present->id, "version", planning->present->version));
+		json_object_set_new(answer, "present",
+			json_pack("{s:s, s:s}", "deploymentId", planning->present->id, "version", planning->present->version));
 	if (planning->target)
-		json_object_set_new(answer, "target", json_pack("{s:s, s:s}", "deploymentId", planning->target->id, "version", planning->target->version));
+		json_object_set_new(answer, "target",
+			json_pack("{s:s, s:s}", "deploymentId", planning->target->id, "version", planning->target->version));
 	json_object_set_new(answer, "candidates", planning_candidates_json(planning));
 	json_object_set_new(answer, "differences", differences_json(&planning->generated));
 	json_put(answer, "plan", planning->generated.document);

@@ -8,24 +8,24 @@
 
 struct planning_input {
 	const char *environment;
-	const char *to;             /* deployment id or its beginning; NULL: the best candidate */
-	const char **targets;       /* only these components; NULL: all */
-	const char *plan_file;      /* a saved plan instead of a generated one; NULL */
+	const char *to;        /* deployment id or its beginning; NULL: the best candidate */
+	const char **targets;  /* only these components; NULL: all */
+	const char *plan_file; /* a saved plan instead of a generated one; NULL */
 	bool preserve_data;
 };
 
 struct planning {
 	struct environment *environment;
-	struct deployment **deployments;   /* newest first */
+	struct deployment **deployments; /* newest first */
 	size_t deployment_count;
-	struct candidate *candidates;      /* best first, as many as deployments */
+	struct candidate *candidates;        /* best first, as many as deployments */
 	struct deployment *present, *target; /* present NULL: nothing recorded; target NULL: a saved plan */
 	json_t *observed;
-	struct generated generated;        /* plan with no steps: nothing to do */
+	struct generated generated; /* plan with no steps: nothing to do */
 	struct findings *findings;
 	const char *hash;
 	json_t *expected;
-	json_t *saved_plan;                /* the document of plan_file as it was read; NULL for a generated plan */
+	json_t *saved_plan; /* the document of plan_file as it was read; NULL for a generated plan */
 };
 
 /* ERR_NOT_FOUND when there is no candidate: the reasons of all are in the message. Findings are not judged here. */

@@ -4,39 +4,39 @@
 
 #include "base/fs.h"
 
-struct plans_params { const char *environment, *to, *file; const char **target; bool preserve_data; };
+struct plans_params {
+	const char *environment, *to, *file;
+	const char **target;
+	bool preserve_data;
+};
 
-static const struct field create_fields[] = {
-	FIELD_NAME(struct plans_params, environment, REQUIRED, "environment to plan for"),
-	FIELD_STR(struct plans_params, to, OPTIONAL, "deployment to return to, by id; the last stable one when not given"),
+static const struct field create_fields[] = { FIELD_NAME(struct plans_params, environment, REQUIRED, "environment to plan for"),
+	FIELD_STR(struct plans_params, to, OPTIONAL, "deployment to return to, by id or version; the last stable one when not given"),
 	FIELD_LIST(struct plans_params, target, OPTIONAL, "only these components"),
-	FIELD_BOOL(struct plans_params, preserve_data, DEFAULT("true"), "keep the databases as they are"),
-	FIELD_END
-};
+	FIELD_BOOL(struct plans_params, preserve_data, DEFAULT("true"), "keep the databases as they are"), FIELD_END };
 
-static const struct field file_fields[] = {
-	FIELD_PATH(struct plans_params, file, REQUIRED, "plan file, YAML or JSON"),
-	FIELD_NAME(struct plans_params, environment, OPTIONAL, "check it against this environment as well"),
-	FIELD_END
-};
+static const struct field file_fields[] = { FIELD_PATH(struct plans_params, file, REQUIRED, "plan file, YAML or JSON"),
+	FIELD_NAME(struct plans_params, environment, OPTIONAL, "check it against this environment as well"), FIELD_END };
 
-static const struct field runbook_fields[] = {
-	FIELD_PATH(struct plans_params, file, REQUIRED, "plan file, YAML or JSON"),
+static const struct field runbook_fields[] = { FIELD_PATH(struct plans_params, file, REQUIRED, "plan file, YAML or JSON"),
 	FIELD_NAME(struct plans_params, environment, OPTIONAL, "environment that it is for; may be left out when there is only one"),
-	FIELD_END
-};
+	FIELD_END };
 
 static int plans_create(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	const struct plans_params *p = params;
-	struct planning_input input = { .environment = p->environment, .to = p->to, .targets = p->target, .preserve_data = p->preserve_data };
+	struct planning_input input = { .environment = p->environment,
+		.to = p->to,
+		.targets = p->target,
+		.preserve_data = p->preserve_data };
 	struct planning *planning = NULL;
 	int r;
 
 	r = planning_make(op, &input, &planning, err);
 	if (r < 0) {
 		if (planning && planning->candidates)
-			*ret = json_make(op->ctx, "{s:s, s:o}", "environment", p->environment, "candidates", planning_candidates_json(planning));
+			*ret = json_make(op->ctx, "{s:s, s:o}", "environment", p->environment, "candidates",
+				planning_candidates_json(planning));
 		return r;
 	}
 	*ret = planning_json(op, planning);
@@ -58,7 +58,8 @@ static int read_plan(struct op *op, const struct plans_params *p, struct plan **
 	if (!p->environment)
 		return 0;
 	if (!op->workspace)
-		return err_set(err, ERR_NOT_FOUND, "checking against environment '%s' needs a project: there is no " PROJECT_FILE " here", p->environment);
+		return err_set(err, ERR_NOT_FOUND, "checking against environment '%s' needs a project: there is no " PROJECT_FILE " here",
+			p->environment);
 	r = workspace_project(op->workspace, err);
 	if (r == 0)
 		r = project_find_environment(op->workspace->project, p->environment, ret_environment, err);

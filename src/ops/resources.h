@@ -9,7 +9,8 @@ extern const struct operation op_config_check, op_drivers_list, op_probes_list, 
 /* versions.c */
 extern const struct operation op_versions_list;
 /* deployments.c */
-extern const struct operation op_deployments_record, op_deployments_list, op_deployments_show, op_deployments_quarantine, op_deployments_release;
+extern const struct operation op_deployments_record, op_deployments_list, op_deployments_show, op_deployments_quarantine,
+	op_deployments_release;
 /* plans.c */
 extern const struct operation op_plans_create, op_plans_check, op_plans_runbook;
 /* rollbacks.c */

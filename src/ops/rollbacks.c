@@ -13,44 +13,38 @@ struct rollback_params {
 	bool preserve_data, force, dry_run;
 };
 
-static const struct field create_fields[] = {
-	FIELD_NAME(struct rollback_params, environment, REQUIRED, "environment to take back"),
+static const struct field create_fields[] = { FIELD_NAME(struct rollback_params, environment, REQUIRED, "environment to take back"),
 	FIELD_STR(struct rollback_params, reason, OPTIONAL, "why; required but for a dry run"),
-	FIELD_STR(struct rollback_params, to, OPTIONAL, "deployment to return to, by id; the last stable one when not given"),
+	FIELD_STR(struct rollback_params, to, OPTIONAL, "deployment to return to, by id or version; the last stable one when not given"),
 	FIELD_LIST(struct rollback_params, target, OPTIONAL, "only these components"),
 	FIELD_PATH(struct rollback_params, plan, OPTIONAL, "a saved plan instead of a generated one"),
 	FIELD_STR(struct rollback_params, plan_hash, OPTIONAL, "run only if plan and observed state still have this hash"),
 	FIELD_BOOL(struct rollback_params, preserve_data, DEFAULT("true"), "keep the databases as they are"),
 	FIELD_BOOL(struct rollback_params, force, DEFAULT("false"), "override findings that block; they are kept with the run"),
-	FIELD_BOOL(struct rollback_params, dry_run, DEFAULT("false"), "everything up to the first change"),
-	FIELD_END
-};
+	FIELD_BOOL(struct rollback_params, dry_run, DEFAULT("false"), "everything up to the first change"), FIELD_END };
 
-struct run_params { const char *id, *environment, *step, *answer, *reason; int64_t limit; };
+struct run_params {
+	const char *id, *environment, *step, *answer, *reason;
+	int64_t limit;
+};
 
 static const struct field show_fields[] = {
-	FIELD_STR(struct run_params, id, OPTIONAL, "run, by id or its beginning; the newest when not given"),
-	FIELD_END
+	FIELD_STR(struct run_params, id, OPTIONAL, "run, by id or its beginning; the newest when not given"), FIELD_END
 };
 
-static const struct field list_fields[] = {
-	FIELD_NAME(struct run_params, environment, OPTIONAL, "only this environment"),
-	FIELD_INT(struct run_params, limit, DEFAULT("20"), 1, 10000, "how many, newest first"),
-	FIELD_END
-};
+static const struct field list_fields[] = { FIELD_NAME(struct run_params, environment, OPTIONAL, "only this environment"),
+	FIELD_INT(struct run_params, limit, DEFAULT("20"), 1, 10000, "how many, newest first"), FIELD_END };
 
-static const struct field resume_fields[] = {
-	FIELD_STR(struct run_params, id, OPTIONAL, "run, by id or its beginning; the unfinished one when not given"),
+static const struct field resume_fields[] = { FIELD_STR(struct run_params, id, OPTIONAL,
+						      "run, by id or its beginning; the unfinished one when not given"),
 	FIELD_STR(struct run_params, step, OPTIONAL, "the step that could not be observed"),
-	FIELD_CHOICE(struct run_params, answer, OPTIONAL, "done|retry|restore", "what a person found: it took effect, it did not, or take all back"),
-	FIELD_END
-};
+	FIELD_CHOICE(struct run_params, answer, OPTIONAL, "done|retry|restore",
+		"what a person found: it took effect, it did not, or take all back"),
+	FIELD_END };
 
-static const struct field reason_fields[] = {
-	FIELD_STR(struct run_params, id, OPTIONAL, "run, by id or its beginning; the newest when not given"),
-	FIELD_STR(struct run_params, reason, OPTIONAL, "why"),
-	FIELD_END
-};
+static const struct field reason_fields[] = { FIELD_STR(struct run_params, id, OPTIONAL,
+						      "run, by id or its beginning; the newest when not given"),
+	FIELD_STR(struct run_params, reason, OPTIONAL, "why"), FIELD_END };
 
 static json_t *string_list(const char *const *strings)
 {
@@ -76,7 +70,8 @@ static json_t *request_data(struct op *op, const struct rollback_params *p, cons
 	json_object_set_new(data, "options",
 		json_pack("{s:b, s:b, s:o}", "preserveData", p->preserve_data, "force", p->force, "targets", string_list(p->target)));
 	json_object_set_new(data, "context",
-		json_pack("{s:s, s:s, s:s, s:{}}", "environment", p->environment, "trigger", "manual", "triggeredBy", op->actor, "metadata"));
+		json_pack("{s:s, s:s, s:s, s:{}}", "environment", p->environment, "trigger", "manual", "triggeredBy", op->actor,
+			"metadata"));
 	json_object_set_new(data, "findings", findings_json(planning->findings));
 	json_put(data, "observed", planning->observed);
 	return data;
@@ -95,8 +90,8 @@ static int refuse(struct op *op, const struct rollback_params *p, const struct p
 			first = &planning->findings->list[i];
 	err_set(err, ERR_REFUSED, "%s%s%s%s", first && first->component ? first->component : "", first && first->component ? ": " : "",
 		first ? first->message : "refused", blocking > 1 ? " (and more findings)" : "");
-	entry.data = json_make(op->ctx, "{s:s, s:s, s:s, s:s*, s:o}", "operation", "rollbacks.create", "code", "refused", "message", err->text, "reason",
-		p->reason, "findings", findings_json(planning->findings));
+	entry.data = json_make(op->ctx, "{s:s, s:s, s:s, s:s*, s:o}", "operation", "rollbacks.create", "code", "refused", "message",
+		err->text, "reason", p->reason, "findings", findings_json(planning->findings));
 	if (store_append(op->workspace->store, op->ctx, &entry, &append_err) < 0) {
 		*err = append_err;
 		return err_in(err, "the refusal could not be recorded");
@@ -108,7 +103,11 @@ static int rollbacks_create(struct op *op, const void *params, json_t **ret, str
 {
 	const struct rollback_params *p = params;
 	struct planning_input input = {
-		.environment = p->environment, .to = p->to, .targets = p->target, .plan_file = p->plan, .preserve_data = p->preserve_data,
+		.environment = p->environment,
+		.to = p->to,
+		.targets = p->target,
+		.plan_file = p->plan,
+		.preserve_data = p->preserve_data,
 	};
 	struct planning *planning = NULL;
 	struct environment *environment;
@@ -125,15 +124,19 @@ static int rollbacks_create(struct op *op, const void *params, json_t **ret, str
 	r = planning_make(op, &input, &planning, err);
 	if (r < 0) {
 		if (planning && planning->candidates)
-			*ret = json_make(op->ctx, "{s:s, s:o}", "environment", p->environment, "candidates", planning_candidates_json(planning));
+			*ret = json_make(op->ctx, "{s:s, s:o}", "environment", p->environment, "candidates",
+				planning_candidates_json(planning));
 		return r;
 	}
 	*ret = planning_json(op, planning);
 	if (p->plan_hash && strcmp(p->plan_hash, planning->hash) != 0)
-		return err_set(err, ERR_CHANGED, "the plan now has hash %s, not %s: state or target changed since it was looked at", planning->hash, p->plan_hash);
+		return err_set(err, ERR_CHANGED, "the plan now has hash %s, not %s: state or target changed since it was looked at",
+			planning->hash, p->plan_hash);
 	json_put_flag(*ret, "dryRun", p->dry_run);
 	if (p->dry_run || planning->generated.plan->step_count == 0)
-		return findings_blocking(planning->findings) && !p->force && planning->generated.plan->step_count ? refuse(op, p, planning, err) : 0;
+		return findings_blocking(planning->findings) && !p->force && planning->generated.plan->step_count
+			? refuse(op, p, planning, err)
+			: 0;
 	if (findings_blocking(planning->findings) && !p->force)
 		return refuse(op, p, planning, err);
 	if (op->confirm) {
@@ -149,8 +152,8 @@ static int rollbacks_create(struct op *op, const void *params, json_t **ret, str
 
 static json_t *row_json(const void *ctx, const struct run_row *row)
 {
-	json_t *item = json_pack("{s:s, s:s, s:s, s:s}", "id", row->id, "environment", row->environment, "status", row->status, "requestedAt",
-		clock_format(ctx, row->requested_ms));
+	json_t *item = json_pack("{s:s, s:s, s:s, s:s}", "id", row->id, "environment", row->environment, "status", row->status,
+		"requestedAt", clock_format(ctx, row->requested_ms));
 
 	json_put_str(item, "planId", row->plan_id);
 	json_put_str(item, "from", row->from);
@@ -232,7 +235,8 @@ static int find_unfinished(struct op *op, const char *given, struct run_row *ret
 
 		r = store_unfinished_run(op->workspace->store, op->ctx, project->environments[i].name, &row, &none);
 		if (r == 0) {
-			found = found ? mem_appendf(found, ", %s (%s)", row.id, row.environment) : mem_printf(op->ctx, "%s (%s)", row.id, row.environment);
+			found = found ? mem_appendf(found, ", %s (%s)", row.id, row.environment)
+				      : mem_printf(op->ctx, "%s (%s)", row.id, row.environment);
 			*ret = row;
 			*ret_environment = &project->environments[i];
 			count++;
@@ -251,7 +255,8 @@ static int find_unfinished(struct op *op, const char *given, struct run_row *ret
 	if (r < 0)
 		return r;
 	if (run_status_ended(status))
-		return err_set(err, ERR_INVALID, "%s %s has ended already: %s", given && *given ? "run" : "no run is unfinished; the newest,", ret->id, ret->status);
+		return err_set(err, ERR_INVALID, "%s %s has ended already: %s",
+			given && *given ? "run" : "no run is unfinished; the newest,", ret->id, ret->status);
 	return 0;
 }
 
@@ -275,7 +280,8 @@ static int rollbacks_resume(struct op *op, const void *params, json_t **ret, str
 	if (!p->answer != !p->step)
 		return err_set(err, ERR_INVALID, "--step and --answer go together");
 	if (p->answer) {
-		r = append_to_run(op, &row, ENTRY_RUN_ANSWERED, json_make(op->ctx, "{s:s, s:s}", "step", p->step, "answer", p->answer), err);
+		r = append_to_run(op, &row, ENTRY_RUN_ANSWERED, json_make(op->ctx, "{s:s, s:s}", "step", p->step, "answer", p->answer),
+			err);
 		if (r < 0)
 			return r;
 	}
@@ -336,7 +342,8 @@ static int decide_approval(struct op *op, const struct run_params *p, const char
 			step = run->steps[i].step->id;
 	if (!step)
 		return err_set(err, ERR_INVALID, "run %s does not wait for an approval", row.id);
-	r = append_to_run(op, &row, ENTRY_RUN_ANSWERED, json_make(op->ctx, "{s:s, s:s, s:s*}", "step", step, "answer", answer, "reason", p->reason), err);
+	r = append_to_run(op, &row, ENTRY_RUN_ANSWERED,
+		json_make(op->ctx, "{s:s, s:s, s:s*}", "step", step, "answer", answer, "reason", p->reason), err);
 	if (r < 0)
 		return r;
 	return carry_on_if_free(op, environment, row.id, ret, err);
@@ -369,16 +376,17 @@ static int rollbacks_undo(struct op *op, const void *params, json_t **ret, struc
 
 OPERATION(op_rollbacks_create, "rollbacks.create", "POST", "/environments/{environment}/rollbacks", PERMIT_EXECUTE,
 	"take an environment back to a deployment that works", create_fields, struct rollback_params, rollbacks_create);
-OPERATION(op_rollbacks_list, "rollbacks.list", "GET", "/rollbacks", PERMIT_VIEW, "runs, newest first", list_fields, struct run_params, rollbacks_list);
-OPERATION(op_rollbacks_show, "rollbacks.show", "GET", "/rollbacks/{id}", PERMIT_VIEW, "one run: its steps, phases, and what to do next", show_fields,
-	struct run_params, rollbacks_show);
-OPERATION(op_rollbacks_resume, "rollbacks.resume", "POST", "/rollbacks/{id}/resume", PERMIT_EXECUTE, "go on with a run that was interrupted or waits",
-	resume_fields, struct run_params, rollbacks_resume);
-OPERATION(op_rollbacks_cancel, "rollbacks.cancel", "POST", "/rollbacks/{id}/cancel", PERMIT_EXECUTE, "stop a run and put everything back", reason_fields,
-	struct run_params, rollbacks_cancel);
-OPERATION(op_rollbacks_undo, "rollbacks.undo", "POST", "/rollbacks/{id}/undo", PERMIT_EXECUTE, "return to where a completed run started", reason_fields,
-	struct run_params, rollbacks_undo);
-OPERATION(op_rollbacks_approve, "rollbacks.approve", "POST", "/rollbacks/{id}/approve", PERMIT_APPROVE, "let a run that waits for approval go on",
-	reason_fields, struct run_params, rollbacks_approve);
-OPERATION(op_rollbacks_reject, "rollbacks.reject", "POST", "/rollbacks/{id}/reject", PERMIT_APPROVE, "refuse a run that waits for approval", reason_fields,
-	struct run_params, rollbacks_reject);
+OPERATION(op_rollbacks_list, "rollbacks.list", "GET", "/rollbacks", PERMIT_VIEW, "runs, newest first", list_fields, struct run_params,
+	rollbacks_list);
+OPERATION(op_rollbacks_show, "rollbacks.show", "GET", "/rollbacks/{id}", PERMIT_VIEW, "one run: its steps, phases, and what to do next",
+	show_fields, struct run_params, rollbacks_show);
+OPERATION(op_rollbacks_resume, "rollbacks.resume", "POST", "/rollbacks/{id}/resume", PERMIT_EXECUTE,
+	"go on with a run that was interrupted or waits", resume_fields, struct run_params, rollbacks_resume);
+OPERATION(op_rollbacks_cancel, "rollbacks.cancel", "POST", "/rollbacks/{id}/cancel", PERMIT_EXECUTE, "stop a run and put everything back",
+	reason_fields, struct run_params, rollbacks_cancel);
+OPERATION(op_rollbacks_undo, "rollbacks.undo", "POST", "/rollbacks/{id}/undo", PERMIT_EXECUTE, "return to where a completed run started",
+	reason_fields, struct run_params, rollbacks_undo);
+OPERATION(op_rollbacks_approve, "rollbacks.approve", "POST", "/rollbacks/{id}/approve", PERMIT_APPROVE,
+	"let a run that waits for approval go on", reason_fields, struct run_params, rollbacks_approve);
+OPERATION(op_rollbacks_reject, "rollbacks.reject", "POST", "/rollbacks/{id}/reject", PERMIT_APPROVE, "refuse a run that waits for approval",
+	reason_fields, struct run_params, rollbacks_reject);

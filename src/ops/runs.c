@@ -40,8 +40,8 @@ int run_ensure_free(struct op *op, const char *environment, struct err *err)
 		*err = none;
 		return r;
 	}
-	return err_set(err, ERR_CONFLICT, "environment '%s' is held by run %s (%s, requested by %s, %s); `unship status %s` shows it", environment, held.id,
-		held.status, held.actor, clock_format_age(op->ctx, held.requested_ms, clock_wall_ms()), held.id);
+	return err_set(err, ERR_CONFLICT, "environment '%s' is held by run %s (%s, requested by %s, %s); `unship status %s` shows it",
+		environment, held.id, held.status, held.actor, clock_format_age(op->ctx, held.requested_ms, clock_wall_ms()), held.id);
 }
 
 int run_request(struct op *op, const struct environment *environment, json_t *data, const char **ret_id, struct err *err)
@@ -51,10 +51,14 @@ int run_request(struct op *op, const struct environment *environment, json_t *da
 	size_t count = 1;
 	int r;
 
-	entries[0] = (struct entry){ .kind = ENTRY_RUN_REQUESTED, .environment = environment->name, .run = id, .actor = op->actor, .data = data };
+	entries[0] = (struct entry){ .kind = ENTRY_RUN_REQUESTED,
+		.environment = environment->name,
+		.run = id,
+		.actor = op->actor,
+		.data = data };
 	notify_entries(op->ctx, environment, "start", id, op->actor,
-		mem_printf(op->ctx, "Rollback of %s started by %s: %s", environment->name, op->actor, json_str(data, "reason", "")), NULL, &entries,
-		&count);
+		mem_printf(op->ctx, "Rollback of %s started by %s: %s", environment->name, op->actor, json_str(data, "reason", "")), NULL,
+		&entries, &count);
 	r = store_append_all(op->workspace->store, op->ctx, NULL, entries, count, err);
 	if (r < 0)
 		return r;
@@ -71,8 +75,8 @@ static int seal_snapshot(void *user, const struct run *run, json_t *details, str
 	struct snapshot_summary summary;
 	int r;
 
-	r = snapshot_add_project(places->snapshot_root, run->id, run->environment, places->project_dir, json_object_get(run->requested, "observed"),
-		err);
+	r = snapshot_add_project(places->snapshot_root, run->id, run->environment, places->project_dir,
+		json_object_get(run->requested, "observed"), err);
 	if (r == 0)
 		r = snapshot_seal(places->snapshot_root, run->id, &summary, err);
 	if (r < 0)
@@ -127,7 +131,7 @@ static int record_mixture(struct carrier *carrier, const void *ctx, const struct
 	if (r < 0)
 		return r;
 	components = json_keep(ctx, json_deep_copy(from.components));
-	json_object_foreach_safe (components, iterator, name, value) {
+	json_object_foreach_safe(components, iterator, name, value) {
 		const char **touched = plan_components(ctx, run->plan);
 		bool taken_back = false;
 
@@ -135,14 +139,15 @@ static int record_mixture(struct carrier *carrier, const void *ctx, const struct
 			taken_back = !strcmp(*touched, name);
 		if (taken_back && json_object_get(to.components, name))
 			json_object_set(components, name, json_object_get(to.components, name));
-		r = fs_symlink_atomic(mem_printf(ctx, "../%s/%s", taken_back ? to.id : from.id, name), mem_printf(ctx, "%s/%s/%s", root, id, name), err);
+		r = fs_symlink_atomic(mem_printf(ctx, "../%s/%s", taken_back ? to.id : from.id, name),
+			mem_printf(ctx, "%s/%s/%s", root, id, name), err);
 		if (r < 0)
 			return r;
 	}
 	gather(ctx, gathered, run, ENTRY_DEPLOYMENT_RECORDED,
 		json_make(ctx, "{s:{s:s, s:s, s:s*, s:O, s:s, s:s, s:s}}", "deployment", "id", id, "version",
-			mem_printf(ctx, "%s+partial-%s", from.version, to.version), "gitSha", from.git_sha, "components", components, "rollbackOf",
-			run->id, "recordedBy", run->actor, "status", "succeeded"));
+			mem_printf(ctx, "%s+partial-%s", from.version, to.version), "gitSha", from.git_sha, "components", components,
+			"rollbackOf", run->id, "recordedBy", run->actor, "status", "succeeded"));
 	return 0;
 }
 
@@ -155,15 +160,16 @@ static const char *outcome_sentence(const void *ctx, const struct run *run, enum
 		return mem_printf(ctx, "Rollback of %s %s; the environment is as it was before: %s", run->environment,
 			run->cancelled ? "was cancelled" : "failed", run->message ? run->message : "");
 	case RUN_REFUSED:
-		return mem_printf(ctx, "Rollback of %s was refused, nothing was changed: %s", run->environment, run->message ? run->message : "");
+		return mem_printf(ctx, "Rollback of %s was refused, nothing was changed: %s", run->environment,
+			run->message ? run->message : "");
 	default:
 		return mem_printf(ctx, "Rollback of %s FAILED and is not restored, a person is needed: %s", run->environment,
 			run->message ? run->message : "");
 	}
 }
 
-static int accompany_end(void *user, const void *ctx, const struct run *run, const struct entry *ended, struct entry **ret, size_t *ret_count,
-	struct err *err)
+static int accompany_end(void *user, const void *ctx, const struct run *run, const struct entry *ended, struct entry **ret,
+	size_t *ret_count, struct err *err)
 {
 	struct carrier *carrier = user;
 	struct gathered gathered = { 0 };
@@ -179,24 +185,27 @@ static int accompany_end(void *user, const void *ctx, const struct run *run, con
 			r = record_mixture(carrier, ctx, run, &gathered, err);
 		else if (probes)
 			gather(ctx, &gathered, run, ENTRY_DEPLOYMENT_HEALTH,
-				json_make(ctx, "{s:s, s:s, s:s, s:O}", "deployment", run->to, "health", "passing", "source", "rollback", "probes", probes));
+				json_make(ctx, "{s:s, s:s, s:s, s:O}", "deployment", run->to, "health", "passing", "source", "rollback",
+					"probes", probes));
 		if (r < 0)
 			return err_in(err, "recording what stands there now");
 		if (run->from && strcmp(run->from, run->to) != 0) {
 			gather(ctx, &gathered, run, ENTRY_DEPLOYMENT_STATUS,
 				json_make(ctx, "{s:s, s:s, s:s}", "deployment", run->from, "status", "rolled-back", "run", run->id));
 			gather(ctx, &gathered, run, ENTRY_DEPLOYMENT_QUARANTINE,
-				json_make(ctx, "{s:s, s:s}", "deployment", run->from, "reason", mem_printf(ctx, "rolled back from: %s", run->reason)));
+				json_make(ctx, "{s:s, s:s}", "deployment", run->from, "reason",
+					mem_printf(ctx, "rolled back from: %s", run->reason)));
 		}
 	}
-	notify_entries(ctx, carrier->environment, status == RUN_COMPLETED ? "completed" : "failed", run->id, run->actor, outcome_sentence(ctx, run, status),
-		NULL, &gathered.list, &gathered.count);
+	notify_entries(ctx, carrier->environment, status == RUN_COMPLETED ? "completed" : "failed", run->id, run->actor,
+		outcome_sentence(ctx, run, status), NULL, &gathered.list, &gathered.count);
 	*ret = gathered.list;
 	*ret_count = gathered.count;
 	return 0;
 }
 
-static void forward_watch(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share, const char *message)
+static void forward_watch(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share,
+	const char *message)
 {
 	struct op *op = ((struct carrier *)user)->op;
 

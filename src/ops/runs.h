@@ -13,8 +13,8 @@ must_check int run_request(struct op *op, const struct environment *environment,
 must_check int run_carry_out(struct op *op, const struct environment *environment, const char *run_id, json_t **ret, struct err *err);
 /* Takes a former run back (P12, and the restoring of a snapshot): a run of its own, whose steps each return one step's subject to what the former run captured, in reverse order. `only`: just this
  * component; NULL: all. ERR_INVALID when the former run touched nothing. */
-must_check int run_take_back(struct op *op, const struct environment *environment, const struct run_row *former, const char *only, const char *reason, json_t **ret,
-	struct err *err);
+must_check int run_take_back(struct op *op, const struct environment *environment, const struct run_row *former, const char *only,
+	const char *reason, json_t **ret, struct err *err);
 /* What is known of a run, ended or not: the members of document S2's result, those of S4's status, phases against objectives, steps. Kept in op->ctx. */
 must_check int run_answer(struct op *op, const char *run_id, json_t **ret, struct err *err);
 

@@ -8,41 +8,36 @@
 #include "base/fs.h"
 #include "snapshot/snapshot.h"
 
-struct snapshot_params { const char *id, *environment, *component, *reason, *to; int64_t keep; bool dry_run; };
-
-static const struct field list_fields[] = {
-	FIELD_NAME(struct snapshot_params, environment, OPTIONAL, "only this environment"),
-	FIELD_END
+struct snapshot_params {
+	const char *id, *environment, *component, *reason, *to;
+	int64_t keep;
+	bool dry_run;
 };
 
-static const struct field id_fields[] = {
-	FIELD_STR(struct snapshot_params, id, OPTIONAL, "snapshot: the id of its run or its beginning; the newest when not given"),
-	FIELD_END
-};
+static const struct field list_fields[] = { FIELD_NAME(struct snapshot_params, environment, OPTIONAL, "only this environment"), FIELD_END };
 
-static const struct field restore_fields[] = {
-	FIELD_STR(struct snapshot_params, id, OPTIONAL, "snapshot: the id of its run or its beginning; the newest when not given"),
+static const struct field id_fields[] = { FIELD_STR(struct snapshot_params, id, OPTIONAL,
+						  "snapshot: the id of its run or its beginning; the newest when not given"),
+	FIELD_END };
+
+static const struct field restore_fields[] = { FIELD_STR(struct snapshot_params, id, OPTIONAL,
+						       "snapshot: the id of its run or its beginning; the newest when not given"),
 	FIELD_STR(struct snapshot_params, component, OPTIONAL, "only this component"),
-	FIELD_STR(struct snapshot_params, reason, OPTIONAL, "why"),
-	FIELD_END
-};
+	FIELD_STR(struct snapshot_params, reason, OPTIONAL, "why"), FIELD_END };
 
-static const struct field export_fields[] = {
-	FIELD_STR(struct snapshot_params, id, REQUIRED, "snapshot: the id of its run or its beginning"),
-	FIELD_PATH(struct snapshot_params, to, REQUIRED, "directory to write, which must not exist"),
-	FIELD_END
-};
+static const struct field export_fields[] = { FIELD_STR(struct snapshot_params, id, REQUIRED,
+						      "snapshot: the id of its run or its beginning"),
+	FIELD_PATH(struct snapshot_params, to, REQUIRED, "directory to write, which must not exist"), FIELD_END };
 
-static const struct field prune_fields[] = {
-	FIELD_INT(struct snapshot_params, keep, DEFAULT("-1"), -1, 100000, "how many of each environment stay; -1: as the project file says"),
-	FIELD_BOOL(struct snapshot_params, dry_run, DEFAULT("false"), "only say what would go"),
-	FIELD_END
-};
+static const struct field prune_fields[] = { FIELD_INT(struct snapshot_params, keep, DEFAULT("-1"), -1, 100000,
+						     "how many of each environment stay; -1: as the project file says"),
+	FIELD_BOOL(struct snapshot_params, dry_run, DEFAULT("false"), "only say what would go"), FIELD_END };
 
 static json_t *snapshot_json(const void *ctx, const struct snapshot_row *row)
 {
 	json_t *item = json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "id", row->id, "environment", row->environment, "takenAt",
-		clock_format(ctx, row->taken_ms), "files", (json_int_t)row->files, "bytes", (json_int_t)row->bytes, "manifest", row->manifest);
+		clock_format(ctx, row->taken_ms), "files", (json_int_t)row->files, "bytes", (json_int_t)row->bytes, "manifest",
+		row->manifest);
 
 	if (row->verified_ms) {
 		json_put_str(item, "verifiedAt", clock_format(ctx, row->verified_ms));
@@ -104,8 +99,8 @@ static int snapshots_show(struct op *op, const void *params, json_t **ret, struc
 	if (r < 0)
 		return r;
 	files = json_object_get(doc_root(doc), "files");
-	*ret = json_make(op->ctx, "{s:s, s:s, s:O, s:O*}", "id", run.id, "directory", mem_printf(op->ctx, "%s/%s", root, run.id), "metadata", metadata, "files",
-		files);
+	*ret = json_make(op->ctx, "{s:s, s:s, s:O, s:O*}", "id", run.id, "directory", mem_printf(op->ctx, "%s/%s", root, run.id),
+		"metadata", metadata, "files", files);
 	return 0;
 }
 
@@ -156,7 +151,8 @@ static int snapshots_restore(struct op *op, const void *params, json_t **ret, st
 		r = snapshot_verify(op->ctx, op->workspace->places.snapshot_root, run.id, &summary, &problems, err);
 	if (r < 0)
 		return err_in(err, "snapshot");
-	return run_take_back(op, environment, &run, p->component, p->reason ? p->reason : mem_printf(op->ctx, "restore of snapshot %s", run.id), ret, err);
+	return run_take_back(op, environment, &run, p->component,
+		p->reason ? p->reason : mem_printf(op->ctx, "restore of snapshot %s", run.id), ret, err);
 }
 
 static int snapshots_export(struct op *op, const void *params, json_t **ret, struct err *err)
@@ -191,7 +187,10 @@ static int snapshots_prune(struct op *op, const void *params, json_t **ret, stru
 		return r;
 	keep = p->keep >= 0 ? p->keep : op->workspace->project->snapshots_keep;
 	for (size_t i = 0; i < count; i++) { /* newest first */
-		struct entry entry = { .kind = ENTRY_SNAPSHOT_PRUNED, .environment = rows[i].environment, .run = rows[i].run, .actor = op->actor };
+		struct entry entry = { .kind = ENTRY_SNAPSHOT_PRUNED,
+			.environment = rows[i].environment,
+			.run = rows[i].run,
+			.actor = op->actor };
 		int64_t number = json_int(kept, rows[i].environment, 0);
 		struct run_row run;
 
@@ -220,13 +219,13 @@ static int snapshots_prune(struct op *op, const void *params, json_t **ret, stru
 
 OPERATION(op_snapshots_list, "snapshots.list", "GET", "/snapshots", PERMIT_VIEW, "what was captured before each run", list_fields,
 	struct snapshot_params, snapshots_list);
-OPERATION(op_snapshots_show, "snapshots.show", "GET", "/snapshots/{id}", PERMIT_VIEW, "one snapshot with its files", id_fields, struct snapshot_params,
-	snapshots_show);
-OPERATION(op_snapshots_verify, "snapshots.verify", "POST", "/snapshots/{id}/verify", PERMIT_VIEW, "compare every file with the manifest", id_fields,
-	struct snapshot_params, snapshots_verify);
-OPERATION(op_snapshots_restore, "snapshots.restore", "POST", "/snapshots/{id}/restore", PERMIT_EXECUTE, "put back what was captured before a run",
-	restore_fields, struct snapshot_params, snapshots_restore);
-OPERATION(op_snapshots_export, "snapshots.export", "POST", "/snapshots/{id}/export", PERMIT_EXECUTE, "copy a snapshot to a directory", export_fields,
-	struct snapshot_params, snapshots_export);
+OPERATION(op_snapshots_show, "snapshots.show", "GET", "/snapshots/{id}", PERMIT_VIEW, "one snapshot with its files", id_fields,
+	struct snapshot_params, snapshots_show);
+OPERATION(op_snapshots_verify, "snapshots.verify", "POST", "/snapshots/{id}/verify", PERMIT_VIEW, "compare every file with the manifest",
+	id_fields, struct snapshot_params, snapshots_verify);
+OPERATION(op_snapshots_restore, "snapshots.restore", "POST", "/snapshots/{id}/restore", PERMIT_EXECUTE,
+	"put back what was captured before a run", restore_fields, struct snapshot_params, snapshots_restore);
+OPERATION(op_snapshots_export, "snapshots.export", "POST", "/snapshots/{id}/export", PERMIT_EXECUTE, "copy a snapshot to a directory",
+	export_fields, struct snapshot_params, snapshots_export);
 OPERATION(op_snapshots_prune, "snapshots.prune", "POST", "/snapshots/prune", PERMIT_ADMINISTER, "remove old snapshots", prune_fields,
 	struct snapshot_params, snapshots_prune);

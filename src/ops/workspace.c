@@ -38,7 +38,8 @@ static int find_project_file(const void *ctx, const char *start, const char **re
 		}
 		slash = strrchr(dir, '/');
 		if (!slash || !strcmp(dir, "/"))
-			return err_set(err, ERR_NOT_FOUND, "there is no " PROJECT_FILE " in %s or above it; `unship init` writes one", real);
+			return err_set(err, ERR_NOT_FOUND, "there is no " PROJECT_FILE " in %s or above it; `unship init` writes one",
+				real);
 		slash[slash == dir ? 1 : 0] = '\0';
 	}
 }
@@ -83,8 +84,8 @@ int workspace_project(struct workspace *workspace, struct err *err)
 		if (r < 0)
 			return r;
 		workspace->problems = problems_new(workspace, doc);
-		workspace->project =
-			project_read(workspace, doc, workspace->catalogue, external_driver_exists, workspace->executor, workspace->problems);
+		workspace->project = project_read(workspace, doc, workspace->catalogue, external_driver_exists, workspace->executor,
+			workspace->problems);
 	}
 	return problems_result(workspace->problems, err);
 }

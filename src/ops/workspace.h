@@ -9,16 +9,17 @@
 #include "store/store.h"
 
 #define PROJECT_FILE "unship.yaml"
-#define STATE_DIR ".deployments"
+#define STATE_DIR    ".deployments"
 
 /* One request: what a handler is given. */
 struct op {
-	void *ctx;                    /* talloc: everything of this request */
-	struct workspace *workspace;  /* NULL only for operations that work anywhere */
+	void *ctx;                   /* talloc: everything of this request */
+	struct workspace *workspace; /* NULL only for operations that work anywhere */
 	const struct catalogue *catalogue;
-	const char *actor;            /* "ana@laptop" */
+	const char *actor; /* "ana@laptop" */
 	/* Live view of a run; may be NULL. As in runner.h. */
-	void (*watch)(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share, const char *message);
+	void (*watch)(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share,
+		const char *message);
 	/* Words while an operation works ("observing 5 components"); may be NULL. */
 	void (*tell)(void *user, const char *message);
 	/* Asked before the first change with the whole answer so far (plan, differences, findings). 0: go on; ERR_CANCELLED: no. NULL: go on. */
@@ -28,13 +29,13 @@ struct op {
 };
 
 struct workspace {
-	const char *dir;              /* absolute directory of unship.yaml */
-	const char *file;             /* path of the project file */
+	const char *dir;  /* absolute directory of unship.yaml */
+	const char *file; /* path of the project file */
 	const struct catalogue *catalogue;
-	struct project *project;      /* NULL until needed: workspace_project */
-	struct problems *problems;    /* of the project file */
-	struct store *store;          /* NULL until needed: workspace_store */
-	struct executor *executor;    /* process executor of this thread */
+	struct project *project;   /* NULL until needed: workspace_project */
+	struct problems *problems; /* of the project file */
+	struct store *store;       /* NULL until needed: workspace_store */
+	struct executor *executor; /* process executor of this thread */
 	struct call_places places;
 };
 
@@ -46,12 +47,14 @@ must_check int workspace_store(struct workspace *workspace, struct err *err);
 /* Project and store and the environment of that name. */
 must_check int workspace_environment(struct workspace *workspace, const char *name, struct environment **ret, struct err *err);
 /* Kind and `keeps` of a driver: of the catalogue, or asked of unship-driver-NAME (once). */
-must_check int workspace_driver_kind(struct workspace *workspace, const char *driver, enum driver_kind *ret, bool *ret_keeps, struct err *err);
+must_check int workspace_driver_kind(struct workspace *workspace, const char *driver, enum driver_kind *ret, bool *ret_keeps,
+	struct err *err);
 /* Full path of an id given by its beginning, or "" / NULL for the newest run. */
 must_check int workspace_run_id(struct op *op, const char *given, const char **ret, struct err *err);
 
 /* Observes all components (or those named in `only`) of an environment in parallel: {"api": {"version","state","healthy","details"}}. A component that cannot be observed has {"error": {"code","message"}}. Kept in ctx. */
-must_check int workspace_observe(struct op *op, const struct environment *environment, const char *const *only, json_t **ret, struct err *err);
+must_check int workspace_observe(struct op *op, const struct environment *environment, const char *const *only, json_t **ret,
+	struct err *err);
 /* Runs the probes of an environment in parallel: [{"name","type","component","status","message","details"}]. Kept in op->ctx. *ret_failed: how many failed. */
 must_check int workspace_probe(struct op *op, const struct environment *environment, json_t **ret, size_t *ret_failed, struct err *err);
 

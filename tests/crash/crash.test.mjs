@@ -112,7 +112,7 @@ describe('killed at every point of a restoring rollback', { concurrency: false }
         { id: 'stop', type: 'service', parameters: { service: 'api', action: 'stop' }, timeout: 20 },
         { id: 'release', type: 'deployment', parameters: { service: 'code', version: 'v3.0.0', environment: 'production' }, timeout: 20 },
         { id: 'configure', type: 'configuration', parameters: { service: 'config', configItems: { GREETING: 'three' } }, timeout: 20 },
-        { id: 'fail', type: 'command', parameters: { argv: ['false'], undo: ['true'] }, timeout: 5 },
+        { id: 'fail', type: 'command', parameters: { argv: ['false'], check: ['false'], undo: ['true'] }, timeout: 5 },
       ],
     })
   })

@@ -487,16 +487,16 @@ describe('a driver that misbehaves', () => {
   it('leaves a child behind that holds its output open: the answer is not waited for, and the child is gone', () => {
     restored('lingerer', /said that it was done/)
     const pid = Number(readFileSync(join(world.app, 'lingering'), 'utf8'))
-    assert.equal(existsSync(`/proc/${pid}/root/.`), false, `process ${pid} still runs`)
+    assert.equal(existsSync(`/proc/${pid}/exe`), false, `process ${pid} still runs`)
   })
   it('leaves a daemon behind in a session of its own: that may be what it is for, and nothing waits for it', () => {
     restored('daemon', /said that it was done/)
     process.kill(Number(readFileSync(join(world.app, 'lingering'), 'utf8')), 'SIGKILL')
   })
   it('ignores SIGTERM: it is killed', () => {
-    restored('stubborn', /no answer after 1s/, 1)
+    restored('stubborn', /no answer after 1(\.\d+)?s/, 1)
     const pid = Number(readFileSync(join(world.app, 'stubborn'), 'utf8'))
-    assert.equal(existsSync(`/proc/${pid}/root/.`), false, `process ${pid} still runs`)
+    assert.equal(existsSync(`/proc/${pid}/exe`), false, `process ${pid} still runs`)
   })
   it('crashes', () => restored('crashing', /signal|SIGSEGV|crash|killed/i))
   it('logs without end: the run is not slowed down or filled by it', () => {
@@ -621,9 +621,9 @@ environments:
     world.json(['rollback', 'production', '--plan', plan('start'), '--reason', 'start', '--yes'])
     for (const limit = Date.now() + 10000; !existsSync(join(world.app, 'pid')) && Date.now() < limit;) await new Promise((done) => setTimeout(done, 10))
     const pid = Number(readFileSync(join(world.app, 'pid'), 'utf8'))
-    assert.ok(existsSync(`/proc/${pid}/root/.`))
+    assert.ok(existsSync(`/proc/${pid}/exe`))
     const answer = world.json(['rollback', 'production', '--plan', plan('stop'), '--reason', 'stop', '--yes'])
-    assert.equal(existsSync(`/proc/${pid}/root/.`), false)
+    assert.equal(existsSync(`/proc/${pid}/exe`), false)
     assert.match(JSON.stringify(answer.run.steps), /kill|SIGKILL|SIGTERM/i)
     intact(world)
   })

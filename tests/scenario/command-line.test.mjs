@@ -360,6 +360,18 @@ describe('exit codes', () => {
     assert.ok(world.json(['audit', 'search', '--limit', '5']).entries.some((entry) => JSON.stringify(entry).includes('known bad')), 'the refusal is in the journal')
   })
 
+  it('2: a target that there is not; a version is as good as an id while it is the only one', () => {
+    const dry = (to) => world.run(['rollback', 'production', '--to', to, '--dry-run', '--force', '--json'])
+    const [, first] = world.json(['deployments', 'production']).deployments
+
+    for (const to of ['1.0.0', 'v1.0.0', first.id]) assert.equal(JSON.parse(dry(to).out).target.deploymentId, first.id, to)
+    assert.equal(dry('9.9.9').code, 2)
+    assert.match(JSON.parse(dry('9.9.9').out).error.message, /no deployment of 'production' has the id or version '9\.9\.9'/)
+    world.json(['record', 'production', '--version', '1.0.0'])
+    assert.equal(dry('1.0.0').code, 2)
+    assert.match(JSON.parse(dry('1.0.0').out).error.message, /version 1\.0\.0 was deployed 2 times.*dep-/)
+  })
+
   it('3: the plan was made for another state', async () => {
     const other = await World.make({ probes: false })
     try {

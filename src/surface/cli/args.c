@@ -16,12 +16,18 @@ struct common_option {
 };
 
 static const struct common_option common_options[] = {
-	{ "--dir", "-C", offsetof(struct cli, dir), true },         { "--server", NULL, offsetof(struct cli, server), true },
-	{ "--json", NULL, offsetof(struct cli, json), false },      { "--quiet", "-q", offsetof(struct cli, quiet), false },
-	{ "--yes", "-y", offsetof(struct cli, yes), false },        { "--no-input", NULL, offsetof(struct cli, no_input), false },
-	{ "--confirm", NULL, offsetof(struct cli, confirm), true }, { "--output", "-o", offsetof(struct cli, output), true },
-	{ "--watch", "-w", offsetof(struct cli, watch), false },    { "--interactive", "-i", offsetof(struct cli, interactive), false },
-	{ "--help", "-h", offsetof(struct cli, help), false },      { "--verbose", "-v", offsetof(struct cli, verbose), false },
+	{ "--dir", "-C", offsetof(struct cli, dir), true },
+	{ "--server", NULL, offsetof(struct cli, server), true },
+	{ "--json", NULL, offsetof(struct cli, json), false },
+	{ "--quiet", "-q", offsetof(struct cli, quiet), false },
+	{ "--yes", "-y", offsetof(struct cli, yes), false },
+	{ "--no-input", NULL, offsetof(struct cli, no_input), false },
+	{ "--confirm", NULL, offsetof(struct cli, confirm), true },
+	{ "--output", "-o", offsetof(struct cli, output), true },
+	{ "--watch", "-w", offsetof(struct cli, watch), false },
+	{ "--interactive", "-i", offsetof(struct cli, interactive), false },
+	{ "--help", "-h", offsetof(struct cli, help), false },
+	{ "--verbose", "-v", offsetof(struct cli, verbose), false },
 };
 
 struct given {
@@ -107,7 +113,8 @@ static int unknown_option(const void *ctx, const char *name, struct err *err)
 			names[count++] = field_option(ctx, field);
 	names[count] = NULL;
 	nearest = text_nearest(name, names);
-	return err_set(err, ERR_USAGE, "unknown option '--%s'%s%s%s", name, nearest ? "; did you mean '--" : "", nearest ? nearest : "", nearest ? "'?" : "");
+	return err_set(err, ERR_USAGE, "unknown option '--%s'%s%s%s", name, nearest ? "; did you mean '--" : "", nearest ? nearest : "",
+		nearest ? "'?" : "");
 }
 
 /* One option at argv[*index]. */
@@ -243,8 +250,8 @@ static int no_command(const void *ctx, const struct parsed *parsed, struct err *
 	firsts[first_count] = others[other_count] = NULL;
 	if (!known) {
 		nearest = text_nearest(first, firsts);
-		return err_set(err, ERR_USAGE, "unknown command '%s'%s%s%s", first, nearest ? "; did you mean '" : "", nearest ? nearest : "",
-			nearest ? "'?" : "");
+		return err_set(err, ERR_USAGE, "unknown command '%s'%s%s%s", first, nearest ? "; did you mean '" : "",
+			nearest ? nearest : "", nearest ? "'?" : "");
 	}
 	for (size_t i = 1; i < parsed->word_count; i++) {
 		nearest = text_nearest(parsed->words[i], others);
@@ -352,13 +359,20 @@ static int give(struct cli *cli, const struct field *field, const struct given *
 static int check_common(const struct cli *cli, struct err *err)
 {
 	const char *extra = cli->command->extra ? cli->command->extra : "";
-	const struct { const char *name; bool given; } some[] = {
-		{ "watch", cli->watch }, { "interactive", cli->interactive }, { "output", cli->output }, { "confirm", cli->confirm },
+	const struct {
+		const char *name;
+		bool given;
+	} some[] = {
+		{ "watch", cli->watch },
+		{ "interactive", cli->interactive },
+		{ "output", cli->output },
+		{ "confirm", cli->confirm },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(some); i++)
 		if (some[i].given && !strstr(extra, some[i].name))
-			return err_set(err, ERR_USAGE, "`unship %s` has no option '--%s'", command_usage(cli->ctx, cli->command->pattern), some[i].name);
+			return err_set(err, ERR_USAGE, "`unship %s` has no option '--%s'", command_usage(cli->ctx, cli->command->pattern),
+				some[i].name);
 	return 0;
 }
 
@@ -383,9 +397,8 @@ static bool asks_version(struct cli *cli, int argc, char **argv)
 			asked = true;
 		else if (!common)
 			return false;
-		else if (common->value)
-			i++;
 		json = json || !strcmp(argv[i], "--json");
+		i += common && common->value;
 	}
 	if (asked)
 		cli->json = json;

@@ -108,7 +108,8 @@ static int confirm_plain(struct cli *cli, struct err *err)
 	struct run_row run;
 	int r;
 
-	if (!extra || !strstr(extra, "yes") || !strcmp(cli->command->operation, "rollbacks.create") || json_flag(cli->input, "dryRun", false))
+	if (!extra || !strstr(extra, "yes") || !strcmp(cli->command->operation, "rollbacks.create") ||
+		json_flag(cli->input, "dryRun", false))
 		return 0;
 	if (!strstr(extra, "confirm"))
 		return typed_name(cli, "yes", mem_printf(cli->ctx, "This is a change: unship %s.", words), err);
@@ -118,8 +119,9 @@ static int confirm_plain(struct cli *cli, struct err *err)
 	if (r < 0)
 		return r;
 	return typed_name(cli, run.environment,
-		mem_printf(cli->ctx, "This changes the environment: unship %s of %s, requested by %s at %s (%s).", cli->command->pattern[0] == 'u' ? "undo" :
-			"snapshots restore", run.id, run.actor, clock_format(cli->ctx, run.requested_ms), run.reason ? run.reason : run.status),
+		mem_printf(cli->ctx, "This changes the environment: unship %s of %s, requested by %s at %s (%s).",
+			cli->command->pattern[0] == 'u' ? "undo" : "snapshots restore", run.id, run.actor,
+			clock_format(cli->ctx, run.requested_ms), run.reason ? run.reason : run.status),
 		err);
 }
 
@@ -128,7 +130,8 @@ static int ask_reason(struct cli *cli, struct err *err)
 	char *reason;
 	int r;
 
-	if (strcmp(cli->command->operation, "rollbacks.create") != 0 || json_flag(cli->input, "dryRun", false) || json_str(cli->input, "reason", NULL))
+	if (strcmp(cli->command->operation, "rollbacks.create") != 0 || json_flag(cli->input, "dryRun", false) ||
+		json_str(cli->input, "reason", NULL))
 		return 0;
 	r = ask(cli, "Reason (kept in the audit trail): ", "--reason", &reason, err);
 	cli->declined = r == -ERR_CANCELLED;
@@ -157,8 +160,8 @@ static void finish(struct cli *cli, json_t *answer, const struct err *err, bool 
 		json_t *document = answer ? json_copy(answer) : json_object();
 
 		if (failed && json_is_object(document))
-			json_object_set_new(document, "error", json_pack("{s:s, s:s, s:s*}", "code", err_info(err->code)->name, "message", err->text, "hint",
-				hint));
+			json_object_set_new(document, "error",
+				json_pack("{s:s, s:s, s:s*}", "code", err_info(err->code)->name, "message", err->text, "hint", hint));
 		printf("%s\n", secret_redact(cli->ctx, json_pretty(cli->ctx, document)));
 		json_decref(document);
 		return;
@@ -190,7 +193,8 @@ static int write_output(struct cli *cli, json_t *answer, struct err *err)
 	if (r < 0)
 		return err_in(err, "--output %s", cli->output);
 	if (plan)
-		say(cli, "written to %s; `unship rollback %s --plan %s --reason ...` runs it", cli->output, json_str(answer, "environment", "ENV"), cli->output);
+		say(cli, "written to %s; `unship rollback %s --plan %s --reason ...` runs it", cli->output,
+			json_str(answer, "environment", "ENV"), cli->output);
 	else
 		say(cli, "written to %s", cli->output);
 	return 0;
@@ -202,7 +206,8 @@ static int open_workspace(struct cli *cli, const struct operation *operation, st
 	int r;
 
 	if (server && *server)
-		return err_set(err, ERR_UNSUPPORTED, "this unship works on the project in its directory; it cannot speak to a server (%s) yet", server);
+		return err_set(err, ERR_UNSUPPORTED,
+			"this unship works on the project in its directory; it cannot speak to a server (%s) yet", server);
 	r = workspace_open(cli->ctx, cli->dir ? cli->dir : ".", cli->catalogue, &cli->op.workspace, err);
 	if (r == -ERR_NOT_FOUND && operation && operation->anywhere && fs_exists(cli->dir ? cli->dir : "."))
 		return 0;
@@ -266,8 +271,14 @@ int cli_main(const struct catalogue *catalogue, int argc, char **argv)
 		if (r == 0)
 			return 0;
 	}
-	cli->op = (struct op){ .ctx = ctx, .catalogue = catalogue, .actor = who(ctx), .watch = live_watch, .tell = tell, .confirm = confirm_rollback,
-		.interrupted = was_interrupted, .user = cli };
+	cli->op = (struct op){ .ctx = ctx,
+		.catalogue = catalogue,
+		.actor = who(ctx),
+		.watch = live_watch,
+		.tell = tell,
+		.confirm = confirm_rollback,
+		.interrupted = was_interrupted,
+		.user = cli };
 	if (r == 0)
 		r = cli->command->operation ? run_operation(cli, &answer, &err) : cli->command->run(cli, &err);
 	if (!answer)

@@ -14,20 +14,20 @@ struct cli {
 	bool tty_in, tty_out, tty_err, colour; /* terminals, as they are */
 	unsigned width;
 	struct op op;
-	struct live *live;       /* live view of a run; NULL when none */
+	struct live *live; /* live view of a run; NULL when none */
 	const struct command *command;
-	json_t *input;           /* what was given, for the operation; with `help`: {"topic"} */
-	json_t *answer;          /* of a command that is shown before it may fail (status --watch): printed once, at the end */
-	bool steps_shown;        /* the live view has left every step on the screen */
-	bool declined;           /* a person said no, or nothing: no change was begun */
+	json_t *input;    /* what was given, for the operation; with `help`: {"topic"} */
+	json_t *answer;   /* of a command that is shown before it may fail (status --watch): printed once, at the end */
+	bool steps_shown; /* the live view has left every step on the screen */
+	bool declined;    /* a person said no, or nothing: no change was begun */
 };
 
 struct command {
-	const char *pattern;     /* "deployments show {id}"; {name?}: may be left out; {name} is a field of the operation */
-	const char *operation;   /* NULL: `run` does it */
-	const char *summary;     /* NULL: the operation's */
-	const char *extra;       /* options of cli that mean something here: "yes confirm watch" */
-	int (*run)(struct cli *cli, struct err *err);                       /* instead of the operation */
+	const char *pattern;   /* "deployments show {id}"; {name?}: may be left out; {name} is a field of the operation */
+	const char *operation; /* NULL: `run` does it */
+	const char *summary;   /* NULL: the operation's */
+	const char *extra;     /* options of cli that mean something here: "yes confirm watch" */
+	int (*run)(struct cli *cli, struct err *err);                           /* instead of the operation */
 	void (*render)(struct cli *cli, json_t *answer, const struct err *err); /* for people; NULL: pretty JSON */
 };
 
@@ -53,9 +53,9 @@ int plan_interactive(struct cli *cli, json_t **ret, struct err *err);
 /* terminal.c: words and marks for people. Text from outside is made printable here. */
 enum mark { MARK_OK, MARK_WARN, MARK_FAIL, MARK_BUSY, MARK_WAIT, MARK_NONE };
 const char *mark_text(const struct cli *cli, enum mark mark);
-char *styled(const struct cli *cli, const char *style, const char *text); /* style: "bold", "dim", "red", "green", "yellow" */
-void say(const struct cli *cli, const char *format, ...) printf_like(2, 3);  /* a line to stderr, unless quiet or --json */
-void out(const struct cli *cli, const char *format, ...) printf_like(2, 3);  /* a line to stdout, secrets scrubbed, printable */
+char *styled(const struct cli *cli, const char *style, const char *text);   /* style: "bold", "dim", "red", "green", "yellow" */
+void say(const struct cli *cli, const char *format, ...) printf_like(2, 3); /* a line to stderr, unless quiet or --json */
+void out(const struct cli *cli, const char *format, ...) printf_like(2, 3); /* a line to stdout, secrets scrubbed, printable */
 /* Asks one line at the terminal. ERR_USAGE when there is no terminal or --no-input; says what option to give instead. */
 must_check int ask(const struct cli *cli, const char *question, const char *instead, char **ret, struct err *err);
 /* A table with aligned columns: rows of `columns` strings; NULL cells are empty; the last column is not padded. */
@@ -86,7 +86,8 @@ void render_pruned(struct cli *cli, json_t *answer, const struct err *err);
 
 /* live.c: the steps of a run while it runs: one line each at a terminal, redrawn by a thread of its own ten times a second; plain lines elsewhere. */
 struct live *live_start(struct cli *cli);
-void live_watch(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share, const char *message); /* user: struct cli */
+void live_watch(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share,
+	const char *message);      /* user: struct cli */
 void live_stop(struct live *live); /* draws for the last time; NULL is allowed */
 
 /* watch.c: `status --watch`: follows a run that another process carries out. */

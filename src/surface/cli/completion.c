@@ -31,7 +31,8 @@ static char *field_option_name(const void *ctx, const struct field *field)
 {
 	char *name = args_option_name(ctx, field);
 
-	return field->type == FIELD_TYPE_BOOL && field->fallback && !strcmp(field->fallback, "true") ? mem_printf(ctx, "--no-%s", name + 2) : name;
+	return field->type == FIELD_TYPE_BOOL && field->fallback && !strcmp(field->fallback, "true") ? mem_printf(ctx, "--no-%s", name + 2)
+												     : name;
 }
 
 /* What may follow the first word: literals of the patterns and all options of their operations. */
@@ -68,7 +69,8 @@ static char *bash_script(struct cli *cli, const char *prologue)
 		prologue, first_words(cli));
 	for (; *words; words++)
 		script = mem_appendf(script, "\t%s) words=\"%s\" ;;\n", *words, followers(cli, *words));
-	return mem_append(script, "\tesac\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n}\ncomplete -o default -F _unship unship\n");
+	return mem_append(script,
+		"\tesac\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n}\ncomplete -o default -F _unship unship\n");
 }
 
 static char *fish_script(struct cli *cli)
@@ -81,9 +83,11 @@ static char *fish_script(struct cli *cli)
 		script = mem_appendf(script, "complete -c unship -n __fish_use_subcommand -f -a %s\n", *words);
 		for (; *next; next++)
 			if (text_starts_with(*next, "--"))
-				script = mem_appendf(script, "complete -c unship -n '__fish_seen_subcommand_from %s' -l %s\n", *words, *next + 2);
+				script = mem_appendf(script, "complete -c unship -n '__fish_seen_subcommand_from %s' -l %s\n", *words,
+					*next + 2);
 			else
-				script = mem_appendf(script, "complete -c unship -n '__fish_seen_subcommand_from %s' -f -a %s\n", *words, *next);
+				script = mem_appendf(script, "complete -c unship -n '__fish_seen_subcommand_from %s' -f -a %s\n", *words,
+					*next);
 	}
 	return script;
 }

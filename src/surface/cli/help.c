@@ -54,7 +54,8 @@ static void print_fields(struct cli *cli, FILE *out, const struct command *comma
 			value = mem_strdup(cli->ctx, " NAME=VALUE");
 		else if (field->type != FIELD_TYPE_BOOL)
 			value = mem_strdup(cli->ctx, field->type == FIELD_TYPE_INT ? " N" : " TEXT");
-		fprintf(out, "  %-32s %s%s\n", mem_printf(cli->ctx, "%s%s", name, value), field->type == FIELD_TYPE_BOOL && text_starts_with(name, "--no-") ? "do not: " : "",
+		fprintf(out, "  %-32s %s%s\n", mem_printf(cli->ctx, "%s%s", name, value),
+			field->type == FIELD_TYPE_BOOL && text_starts_with(name, "--no-") ? "do not: " : "",
 			mem_printf(cli->ctx, "%s%s", field->help, field->required ? " (required)" : ""));
 	}
 }
@@ -86,9 +87,11 @@ static void print_all(struct cli *cli, FILE *out)
 	fprintf(out, "unship takes a bad release back, safely.\n\nUsage: unship COMMAND [OPTIONS]\n\n");
 	for (const struct command *command = commands; command->pattern; command++)
 		fprintf(out, "  %-40s %s\n", command_usage(cli->ctx, command->pattern), summary_of(command));
-	fprintf(out, "\nEverywhere: --json, -C DIR, -q, --no-input, --help. At three in the morning: `unship rollback ENV --reason ...` shows what it would do and asks.\n");
-	fprintf(out, "Exit codes: 0 done; 1 failed, system restored; 2 invalid input; 3 refused; 4 conflict; 5 failed and NOT restored, a person is needed;\n"
-		     "6 store or server unreachable; 130 interrupted.\n");
+	fprintf(out,
+		"\nEverywhere: --json, -C DIR, -q, --no-input, --help. At three in the morning: `unship rollback ENV --reason ...` shows what it would do and asks.\n");
+	fprintf(out,
+		"Exit codes: 0 done; 1 failed, system restored; 2 invalid input; 3 refused; 4 conflict; 5 failed and NOT restored, a person is needed;\n"
+		"6 store or server unreachable; 130 interrupted.\n");
 }
 
 static json_t *command_json(struct cli *cli, const struct command *command)
@@ -98,9 +101,11 @@ static json_t *command_json(struct cli *cli, const struct command *command)
 
 	for (const struct field *field = operation ? operation->fields : NULL; field && field->member; field++)
 		if (!in_pattern(cli->ctx, command->pattern, field_name(cli->ctx, field)))
-			json_array_append_new(options, json_pack("{s:s, s:s, s:s, s:b}", "name", args_option_name(cli->ctx, field), "type",
-				field_type_name(field->type), "help", field->help, "required", field->required));
-	return json_pack("{s:s, s:s, s:o}", "usage", command_usage(cli->ctx, command->pattern), "summary", summary_of(command), "options", options);
+			json_array_append_new(options,
+				json_pack("{s:s, s:s, s:s, s:b}", "name", args_option_name(cli->ctx, field), "type",
+					field_type_name(field->type), "help", field->help, "required", field->required));
+	return json_pack("{s:s, s:s, s:o}", "usage", command_usage(cli->ctx, command->pattern), "summary", summary_of(command), "options",
+		options);
 }
 
 int help_print(struct cli *cli, struct err *err)
@@ -132,8 +137,8 @@ int help_print(struct cli *cli, struct err *err)
 			names[count++] = text_split(cli->ctx, command->pattern, ' ')[0];
 		names[count] = NULL;
 		nearest = text_nearest(topic, names);
-		return err_set(err, ERR_USAGE, "there is no command '%s'%s%s%s", topic, nearest ? "; did you mean '" : "", nearest ? nearest : "",
-			nearest ? "'?" : "");
+		return err_set(err, ERR_USAGE, "there is no command '%s'%s%s%s", topic, nearest ? "; did you mean '" : "",
+			nearest ? nearest : "", nearest ? "'?" : "");
 	}
 	if (cli->json)
 		printf("%s\n", json_pretty(cli->ctx, json_make(cli->ctx, "{s:O}", "commands", list)));

@@ -74,7 +74,11 @@ static void take_step(struct row *row, const struct run_step *step)
 	row->mark = mark_of(step);
 	row->attempt = step->attempts;
 	if (!busy)
-		put(row->doing, sizeof(row->doing), step->status == STEP_DONE ? "" : step->status == STEP_PENDING ? "" : step->message ? step->message : step_status_name(step->status));
+		put(row->doing, sizeof(row->doing),
+			step->status == STEP_DONE              ? ""
+				: step->status == STEP_PENDING ? ""
+				: step->message                ? step->message
+							       : step_status_name(step->status));
 }
 
 static void ensure_rows(struct live *live, const struct run *run)
@@ -99,8 +103,9 @@ static void print_plain(struct live *live, const struct run_step *step, const st
 		say(cli, "  %-28s %s%s", step->step->id, step->status == STEP_UNDOING ? "taking back" : "started",
 			step->attempts > 1 && step->status != STEP_UNDOING ? mem_printf(cli->ctx, " (attempt %d)", step->attempts) : "");
 	else
-		say(cli, "  %-28s %s (%s)%s%s", step->step->id, step_status_name(step->status), text_format_duration(cli->ctx, row->took_ms),
-			step->message && step->status != STEP_DONE ? ": " : "", step->message && step->status != STEP_DONE ? step->message : "");
+		say(cli, "  %-28s %s (%s)%s%s", step->step->id, step_status_name(step->status),
+			text_format_duration(cli->ctx, row->took_ms), step->message && step->status != STEP_DONE ? ": " : "",
+			step->message && step->status != STEP_DONE ? step->message : "");
 }
 
 static void headline(struct live *live, const struct run *run, const struct entry *entry)
@@ -120,7 +125,8 @@ static void headline(struct live *live, const struct run *run, const struct entr
 	put(live->headline, sizeof(live->headline), doing);
 }
 
-void live_watch(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share, const char *message)
+void live_watch(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share,
+	const char *message)
 {
 	struct live *live = ((struct cli *)user)->live;
 	size_t index;
@@ -168,7 +174,8 @@ static void draw_row(const struct live *live, const struct row *row, void *ctx)
 	int room;
 
 	if (row->mark == MARK_BUSY)
-		time = mem_printf(ctx, "%s / %s", text_format_duration(ctx, (clock_mono_ms() - row->begun_ms) / 100 * 100), text_format_duration(ctx, row->limit_ms));
+		time = mem_printf(ctx, "%s / %s", text_format_duration(ctx, (clock_mono_ms() - row->begun_ms) / 100 * 100),
+			text_format_duration(ctx, row->limit_ms));
 	else if (row->took_ms)
 		time = text_format_duration(ctx, row->took_ms);
 	room = (int)cli->width - 2 - 30 - 18 - 4;

@@ -24,10 +24,11 @@ void render_deployments(struct cli *cli, json_t *answer, const struct err *err)
 
 	(void)err;
 	if (!count) {
-		out(cli, "Nothing is recorded for '%s' yet: `unship record %s --version V` after each deployment.", get(answer, "environment"), get(answer, "environment"));
+		out(cli, "Nothing is recorded for '%s' yet: `unship record %s --version V` after each deployment.",
+			get(answer, "environment"), get(answer, "environment"));
 		return;
 	}
-	json_array_foreach (list, index, item) {
+	json_array_foreach(list, index, item) {
 		const char **row = cells + index * 7;
 		bool present = json_flag(item, "present", false), stable = json_flag(item, "lastStable", false);
 
@@ -35,10 +36,16 @@ void render_deployments(struct cli *cli, json_t *answer, const struct err *err)
 		row[1] = get(item, "version");
 		row[2] = get(item, "id");
 		row[3] = get(item, "recordedAt");
-		row[4] = mem_printf(cli->ctx, "%s %s", mark_text(cli, !strcmp(get(item, "health"), "passing") ? MARK_OK : !strcmp(get(item, "health"), "failing") ? MARK_FAIL : MARK_NONE),
+		row[4] = mem_printf(cli->ctx, "%s %s",
+			mark_text(cli,
+				!strcmp(get(item, "health"), "passing")           ? MARK_OK
+					: !strcmp(get(item, "health"), "failing") ? MARK_FAIL
+										  : MARK_NONE),
 			get(item, "health"));
 		row[5] = get(item, "status");
-		row[6] = *get(item, "quarantine") ? mem_printf(cli->ctx, "quarantined: %s", get(item, "quarantine")) : stable ? styled(cli, "green", "last stable") : "";
+		row[6] = *get(item, "quarantine") ? mem_printf(cli->ctx, "quarantined: %s", get(item, "quarantine"))
+			: stable                  ? styled(cli, "green", "last stable")
+						  : "";
 	}
 	out_table(cli, header, cells, 7, count);
 }
@@ -50,11 +57,12 @@ void render_deployment(struct cli *cli, json_t *answer, const struct err *err)
 	size_t index;
 
 	(void)err;
-	out(cli, "%s %s  %s  %s  health %s  %s%s", styled(cli, "bold", get(answer, "version")), get(answer, "id"), get(answer, "environment"), get(answer, "recordedAt"),
-		get(answer, "health"), get(answer, "status"), *get(answer, "quarantine") ? mem_printf(cli->ctx, "  quarantined: %s", get(answer, "quarantine")) : "");
-	json_object_foreach (json_object_get(answer, "components"), name, component)
+	out(cli, "%s %s  %s  %s  health %s  %s%s", styled(cli, "bold", get(answer, "version")), get(answer, "id"),
+		get(answer, "environment"), get(answer, "recordedAt"), get(answer, "health"), get(answer, "status"),
+		*get(answer, "quarantine") ? mem_printf(cli->ctx, "  quarantined: %s", get(answer, "quarantine")) : "");
+	json_object_foreach(json_object_get(answer, "components"), name, component)
 		out(cli, "  %-16s %s%s%s", name, get(component, "version"), *get(component, "state") ? "  " : "", get(component, "state"));
-	json_array_foreach (json_object_get(answer, "warnings"), index, warning)
+	json_array_foreach(json_object_get(answer, "warnings"), index, warning)
 		say(cli, "%s %s", mark_text(cli, MARK_WARN), json_string_value(warning));
 }
 
@@ -64,14 +72,20 @@ void render_health(struct cli *cli, json_t *answer, const struct err *err)
 	json_t *probe;
 
 	(void)err;
-	json_array_foreach (json_object_get(answer, "probes"), index, probe) {
+	json_array_foreach(json_object_get(answer, "probes"), index, probe) {
 		const char *status = get(probe, "status");
 
-		out(cli, "  %s %-20s %-8s %s  %s", mark_text(cli, !strcmp(status, "pass") ? MARK_OK : !strcmp(status, "warn") ? MARK_WARN : MARK_FAIL), get(probe, "name"),
-			get(probe, "type"), get(probe, "message"), styled(cli, "dim", text_format_duration(cli->ctx, json_int(probe, "durationMs", 0))));
+		out(cli, "  %s %-20s %-8s %s  %s",
+			mark_text(cli,
+				!strcmp(status, "pass")           ? MARK_OK
+					: !strcmp(status, "warn") ? MARK_WARN
+								  : MARK_FAIL),
+			get(probe, "name"), get(probe, "type"), get(probe, "message"),
+			styled(cli, "dim", text_format_duration(cli->ctx, json_int(probe, "durationMs", 0))));
 	}
 	out(cli, "%s is %s%s", get(answer, "environment"), styled(cli, "bold", get(answer, "health")),
-		json_array_size(json_object_get(answer, "probes")) ? "" : ": it has no probes; add some under `probes:` in the project file");
+		json_array_size(json_object_get(answer, "probes")) ? ""
+								   : ": it has no probes; add some under `probes:` in the project file");
 }
 
 void render_flags(struct cli *cli, json_t *answer, const struct err *err)
@@ -86,7 +100,7 @@ void render_flags(struct cli *cli, json_t *answer, const struct err *err)
 		out(cli, "'%s' has no flags yet: `unship flags %s set KEY on`.", get(answer, "environment"), get(answer, "environment"));
 		return;
 	}
-	json_array_foreach (list, index, flag) {
+	json_array_foreach(list, index, flag) {
 		const char **row = cells + index * 5;
 
 		row[0] = get(flag, "key");
@@ -104,7 +118,8 @@ void render_flag(struct cli *cli, json_t *answer, const struct err *err)
 	if (json_object_get(answer, "key"))
 		out(cli, "%s %s is %s", mark_text(cli, MARK_OK), get(answer, "key"), styled(cli, "bold", get(answer, "state")));
 	else if (json_object_get(answer, "disabled"))
-		out(cli, "%s %lld flags of group '%s' set to false in %s", mark_text(cli, MARK_OK), (long long)json_int(answer, "disabled", 0), get(answer, "group"),
+		out(cli, "%s %lld flags of group '%s' set to false in %s", mark_text(cli, MARK_OK),
+			(long long)json_int(answer, "disabled", 0), get(answer, "group"),
 			text_format_duration(cli->ctx, json_int(answer, "durationMs", 0)));
 	else
 		out(cli, "%s restored", mark_text(cli, MARK_OK));
@@ -118,7 +133,7 @@ void render_flag_history(struct cli *cli, json_t *answer, const struct err *err)
 	static const char *const header[] = { "change", "flag", "was", "when", "by", "reason" };
 
 	(void)err;
-	json_array_foreach (list, index, change) {
+	json_array_foreach(list, index, change) {
 		const char **row = cells + index * 6;
 
 		row[0] = get(change, "id");
@@ -143,7 +158,7 @@ void render_snapshots(struct cli *cli, json_t *answer, const struct err *err)
 		out(cli, "There is no snapshot yet: one is taken before every run.");
 		return;
 	}
-	json_array_foreach (list, index, item) {
+	json_array_foreach(list, index, item) {
 		const char **row = cells + index * 5;
 
 		row[0] = get(item, "id");
@@ -163,10 +178,11 @@ void render_snapshot(struct cli *cli, json_t *answer, const struct err *err)
 	(void)err;
 	out(cli, "%s  %s", styled(cli, "bold", get(answer, "id")), get(answer, "directory"));
 	if (json_is_array(files))
-		json_array_foreach (files, index, file)
+		json_array_foreach(files, index, file)
 			out(cli, "  %10s  %s", text_format_size(cli->ctx, (uint64_t)json_int(file, "size", 0)), get(file, "path"));
-	json_array_foreach (json_object_get(answer, "problems"), index, problem)
-		out(cli, "  %s %s", mark_text(cli, MARK_FAIL), json_is_string(problem) ? json_string_value(problem) : json_pretty(cli->ctx, problem));
+	json_array_foreach(json_object_get(answer, "problems"), index, problem)
+		out(cli, "  %s %s", mark_text(cli, MARK_FAIL),
+			json_is_string(problem) ? json_string_value(problem) : json_pretty(cli->ctx, problem));
 	if (json_object_get(answer, "intact"))
 		out(cli, "%s %s", mark_text(cli, json_flag(answer, "intact", false) ? MARK_OK : MARK_FAIL),
 			json_flag(answer, "intact", false) ? "every file is there with its sum" : "damaged: it is not restored from");
@@ -178,7 +194,7 @@ void render_pruned(struct cli *cli, json_t *answer, const struct err *err)
 	size_t index;
 
 	(void)err;
-	json_array_foreach (list, index, item)
+	json_array_foreach(list, index, item)
 		out(cli, "  %s", json_string_value(item));
 	out(cli, "%zu snapshots %s", json_array_size(list), json_flag(answer, "dryRun", false) ? "would be removed" : "removed");
 }
@@ -186,7 +202,8 @@ void render_pruned(struct cli *cli, json_t *answer, const struct err *err)
 void render_audit(struct cli *cli, json_t *answer, const struct err *err)
 {
 	(void)err;
-	out(cli, "%s the chain of %lld entries is intact; head %s", mark_text(cli, MARK_OK), (long long)json_int(answer, "entries", 0), get(answer, "head"));
+	out(cli, "%s the chain of %lld entries is intact; head %s", mark_text(cli, MARK_OK), (long long)json_int(answer, "entries", 0),
+		get(answer, "head"));
 }
 
 void render_entries(struct cli *cli, json_t *answer, const struct err *err)
@@ -197,11 +214,12 @@ void render_entries(struct cli *cli, json_t *answer, const struct err *err)
 	(void)err;
 	if (!list)
 		list = json_object_get(answer, "notifications");
-	json_array_foreach (list, index, entry) {
+	json_array_foreach(list, index, entry) {
 		char *data = json_canonical(cli->ctx, json_object_get(entry, "data"));
 
-		out(cli, "%6lld  %s  %-24s %-18s %.*s%s", (long long)json_int(entry, "seq", 0), json_str(entry, "at", get(entry, "timestamp")), get(entry, "kind"),
-			get(entry, "actor"), 160, data, strlen(data) > 160 ? "…" : "");
+		out(cli, "%6lld  %s  %-24s %-18s %.*s%s", (long long)json_int(entry, "seq", 0),
+			json_str(entry, "at", get(entry, "timestamp")), get(entry, "kind"), get(entry, "actor"), 160, data,
+			strlen(data) > 160 ? "…" : "");
 	}
 }
 
@@ -211,14 +229,15 @@ void render_config(struct cli *cli, json_t *answer, const struct err *err)
 	size_t index;
 
 	(void)err;
-	json_array_foreach (json_object_get(answer, "problems"), index, item)
-		out(cli, "%s:%lld:%lld: %s%s%s", get(answer, "file"), (long long)json_int(item, "line", 0), (long long)json_int(item, "column", 0), get(item, "path"),
-			*get(item, "path") ? ": " : "", get(item, "message"));
+	json_array_foreach(json_object_get(answer, "problems"), index, item)
+		out(cli, "%s:%lld:%lld: %s%s%s", get(answer, "file"), (long long)json_int(item, "line", 0),
+			(long long)json_int(item, "column", 0), get(item, "path"), *get(item, "path") ? ": " : "", get(item, "message"));
 	if (!json_flag(answer, "valid", false))
 		return;
 	out(cli, "%s %s: project '%s'", mark_text(cli, MARK_OK), get(answer, "file"), get(answer, "project"));
-	json_array_foreach (json_object_get(answer, "environments"), index, item)
-		out(cli, "  %-16s %lld components, %lld probes", get(item, "name"), (long long)json_int(item, "components", 0), (long long)json_int(item, "probes", 0));
+	json_array_foreach(json_object_get(answer, "environments"), index, item)
+		out(cli, "  %-16s %lld components, %lld probes", get(item, "name"), (long long)json_int(item, "components", 0),
+			(long long)json_int(item, "probes", 0));
 }
 
 void render_catalogue(struct cli *cli, json_t *answer, const struct err *err)
@@ -227,12 +246,17 @@ void render_catalogue(struct cli *cli, json_t *answer, const struct err *err)
 	json_t *item, *field;
 
 	(void)err;
-	json_array_foreach (answer, index, item) {
+	json_array_foreach(answer, index, item) {
 		out(cli, "%-14s %s", styled(cli, "bold", get(item, "name")), get(item, "summary"));
 		if (json_array_size(answer) != 1)
 			continue;
-		json_array_foreach (json_object_get(item, "fields"), at, field)
-			out(cli, "  %-16s %-18s %s%s%s", get(field, "name"), get(field, "type"), get(field, "help"), json_flag(field, "required", false) ? " (required)" : "",
-				json_scalar_text(cli->ctx, json_object_get(field, "default")) && *json_scalar_text(cli->ctx, json_object_get(field, "default")) ? mem_printf(cli->ctx, " (default %s)", json_scalar_text(cli->ctx, json_object_get(field, "default"))) : "");
+		json_array_foreach(json_object_get(item, "fields"), at, field)
+			out(cli, "  %-16s %-18s %s%s%s", get(field, "name"), get(field, "type"), get(field, "help"),
+				json_flag(field, "required", false) ? " (required)" : "",
+				json_scalar_text(cli->ctx, json_object_get(field, "default")) &&
+						*json_scalar_text(cli->ctx, json_object_get(field, "default"))
+					? mem_printf(cli->ctx, " (default %s)",
+						  json_scalar_text(cli->ctx, json_object_get(field, "default")))
+					: "");
 	}
 }

@@ -19,7 +19,7 @@ static void print_candidates(struct cli *cli, json_t *candidates)
 
 	if (!count)
 		return;
-	json_array_foreach (candidates, index, candidate) {
+	json_array_foreach(candidates, index, candidate) {
 		bool eligible = json_flag(candidate, "eligible", false);
 
 		cells[index * 4] = mark_text(cli, json_flag(candidate, "lastStable", false) ? MARK_OK : eligible ? MARK_NONE : MARK_FAIL);
@@ -39,8 +39,9 @@ static void print_items(struct cli *cli, json_t *items)
 	size_t index;
 	json_t *item;
 
-	json_array_foreach (items, index, item) {
-		const char *from = json_scalar_text(cli->ctx, json_object_get(item, "from")), *to = json_scalar_text(cli->ctx, json_object_get(item, "to"));
+	json_array_foreach(items, index, item) {
+		const char *from = json_scalar_text(cli->ctx, json_object_get(item, "from")),
+			   *to = json_scalar_text(cli->ctx, json_object_get(item, "to"));
 
 		out(cli, "      %s: %s -> %s", get(item, "name"), from ? from : "(nothing)", to ? to : "(nothing)");
 	}
@@ -54,13 +55,14 @@ static void print_differences(struct cli *cli, json_t *differences)
 	if (!json_array_size(differences))
 		return;
 	out(cli, "%s", styled(cli, "bold", "Difference"));
-	json_array_foreach (differences, index, difference) {
+	json_array_foreach(differences, index, difference) {
 		const char *note = get(difference, "note"), *from = get(difference, "from"), *to = get(difference, "to");
 		bool changes = json_flag(difference, "changes", false);
-		char *what = strcmp(from, to) ? mem_printf(cli->ctx, "%s -> %s", *from ? from : "(nothing)", *to ? to : "(nothing)") : mem_strdup(cli->ctx, from);
+		char *what = strcmp(from, to) ? mem_printf(cli->ctx, "%s -> %s", *from ? from : "(nothing)", *to ? to : "(nothing)")
+					      : mem_strdup(cli->ctx, from);
 
-		out(cli, "  %s %-16s %-8s %s%s%s", changes ? styled(cli, "yellow", "~") : styled(cli, "dim", "="), get(difference, "component"),
-			get(difference, "kind"), what, *note ? "   " : "", styled(cli, "dim", note));
+		out(cli, "  %s %-16s %-8s %s%s%s", changes ? styled(cli, "yellow", "~") : styled(cli, "dim", "="),
+			get(difference, "component"), get(difference, "kind"), what, *note ? "   " : "", styled(cli, "dim", note));
 		if (changes)
 			print_items(cli, json_object_get(difference, "items"));
 	}
@@ -72,17 +74,21 @@ static void print_findings(struct cli *cli, json_t *findings)
 	size_t index, passed = 0, shown = 0;
 	json_t *finding;
 
-	json_array_foreach (findings, index, finding)
+	json_array_foreach(findings, index, finding)
 		passed += json_flag(finding, "passed", false);
 	out(cli, "%s %zu of %zu checks passed", styled(cli, "bold", "Findings"), passed, json_array_size(findings));
-	json_array_foreach (findings, index, finding) {
+	json_array_foreach(findings, index, finding) {
 		const char *severity = get(finding, "severity"), *component = get(finding, "component");
 
 		if (json_flag(finding, "passed", false))
 			continue;
 		shown++;
-		out(cli, "  %s %s%s%s: %s", mark_text(cli, !strcmp(severity, "error") ? MARK_FAIL : !strcmp(severity, "warning") ? MARK_WARN : MARK_NONE), component,
-			*component ? ": " : "", get(finding, "name"), get(finding, "message"));
+		out(cli, "  %s %s%s%s: %s",
+			mark_text(cli,
+				!strcmp(severity, "error")             ? MARK_FAIL
+					: !strcmp(severity, "warning") ? MARK_WARN
+								       : MARK_NONE),
+			component, *component ? ": " : "", get(finding, "name"), get(finding, "message"));
 	}
 	(void)shown;
 	out(cli, "%s", "");
@@ -93,11 +99,12 @@ static void print_steps_of_plan(struct cli *cli, json_t *plan)
 	json_t *steps = json_object_get(plan, "steps"), *step, *need;
 	size_t index, at;
 
-	out(cli, "%s %zu steps, on failure: %s", styled(cli, "bold", "Plan"), json_array_size(steps), json_str(plan, "onFailure", "restore"));
-	json_array_foreach (steps, index, step) {
+	out(cli, "%s %zu steps, on failure: %s", styled(cli, "bold", "Plan"), json_array_size(steps),
+		json_str(plan, "onFailure", "restore"));
+	json_array_foreach(steps, index, step) {
 		char *needs = mem_strdup(cli->ctx, "");
 
-		json_array_foreach (json_object_get(step, "needs"), at, need)
+		json_array_foreach(json_object_get(step, "needs"), at, need)
 			needs = mem_appendf(needs, "%s%s", *needs ? ", " : "after ", json_string_value(need));
 		out(cli, "  %2zu. %-26s %-14s %s", index + 1, get(step, "id"), get(step, "type"), styled(cli, "dim", needs));
 	}
@@ -115,11 +122,11 @@ void render_plan(struct cli *cli, json_t *answer, const struct err *err)
 		return;
 	if (json_object_get(answer, "target"))
 		out(cli, "%s %s -> %s (%s)\n", styled(cli, "bold", get(answer, "environment")),
-			json_str(json_object_get(answer, "present"), "version", "(not recorded)"), get(json_object_get(answer, "target"), "version"),
-			get(json_object_get(answer, "target"), "deploymentId"));
+			json_str(json_object_get(answer, "present"), "version", "(not recorded)"),
+			get(json_object_get(answer, "target"), "version"), get(json_object_get(answer, "target"), "deploymentId"));
 	print_differences(cli, json_object_get(answer, "differences"));
 	print_findings(cli, json_object_get(answer, "findings"));
-	json_array_foreach (sentences, index, sentence) {
+	json_array_foreach(sentences, index, sentence) {
 		if (!index)
 			out(cli, "%s", styled(cli, "bold", "Stays as it is"));
 		out(cli, "  %s", json_string_value(sentence));
@@ -140,11 +147,13 @@ void render_plan_check(struct cli *cli, json_t *answer, const struct err *err)
 	json_t *problem;
 
 	(void)err;
-	json_array_foreach (json_object_get(answer, "problems"), index, problem)
-		out(cli, "%s:%lld:%lld: %s%s%s", get(answer, "file"), (long long)json_int(problem, "line", 0), (long long)json_int(problem, "column", 0),
-			get(problem, "path"), *get(problem, "path") ? ": " : "", get(problem, "message"));
+	json_array_foreach(json_object_get(answer, "problems"), index, problem)
+		out(cli, "%s:%lld:%lld: %s%s%s", get(answer, "file"), (long long)json_int(problem, "line", 0),
+			(long long)json_int(problem, "column", 0), get(problem, "path"), *get(problem, "path") ? ": " : "",
+			get(problem, "message"));
 	if (json_flag(answer, "valid", false))
-		out(cli, "%s %s: plan '%s', %lld steps", mark_text(cli, MARK_OK), get(answer, "file"), get(answer, "id"), (long long)json_int(answer, "steps", 0));
+		out(cli, "%s %s: plan '%s', %lld steps", mark_text(cli, MARK_OK), get(answer, "file"), get(answer, "id"),
+			(long long)json_int(answer, "steps", 0));
 }
 
 void render_runbook(struct cli *cli, json_t *answer, const struct err *err)
@@ -181,14 +190,14 @@ static void print_run_steps(struct cli *cli, json_t *steps)
 	size_t index, at;
 	json_t *step, *line;
 
-	json_array_foreach (steps, index, step) {
+	json_array_foreach(steps, index, step) {
 		const char *status = get(step, "status"), *error = get(step, "error");
 		bool bad = mark_of_status(status) == MARK_FAIL;
 
 		out(cli, "  %s %-28s %-12s %s%s", mark_text(cli, mark_of_status(status)), get(step, "stepId"), status,
 			time_taken(cli, step), *error ? mem_printf(cli->ctx, "  %s", error) : "");
 		if (bad)
-			json_array_foreach (json_object_get(step, "logs"), at, line)
+			json_array_foreach(json_object_get(step, "logs"), at, line)
 				out(cli, "      %s", styled(cli, "dim", get(line, "message")));
 	}
 }
@@ -198,13 +207,15 @@ static void print_phases(struct cli *cli, json_t *phases)
 	size_t index;
 	json_t *phase;
 
-	json_array_foreach (phases, index, phase) {
+	json_array_foreach(phases, index, phase) {
 		int64_t objective = json_int(phase, "objectiveMs", 0);
 		bool met = json_flag(phase, "met", true);
 
 		out(cli, "  %s %-10s %10s%s", mark_text(cli, met ? MARK_NONE : MARK_WARN), get(phase, "name"),
 			text_format_duration(cli->ctx, json_int(phase, "ms", 0)),
-			objective ? mem_printf(cli->ctx, "   objective %s: %s", text_format_duration(cli->ctx, objective), met ? "met" : "MISSED") : "");
+			objective ? mem_printf(cli->ctx, "   objective %s: %s", text_format_duration(cli->ctx, objective),
+					    met ? "met" : "MISSED")
+				  : "");
 	}
 }
 
@@ -225,10 +236,11 @@ void render_run(struct cli *cli, json_t *answer, const struct err *err)
 	}
 	print_phases(cli, json_object_get(answer, "phases"));
 	out(cli, "%s", "");
-	json_array_foreach (json_object_get(answer, "warnings"), index, warning)
+	json_array_foreach(json_object_get(answer, "warnings"), index, warning)
 		out(cli, "%s %s", mark_text(cli, MARK_WARN), json_string_value(warning));
 	out(cli, "%s %s %s%s%s", mark_text(cli, mark_of_status(status)), get(answer, "rollbackId"), styled(cli, "bold", status),
-		to ? mem_printf(cli->ctx, ": %s runs %s (%s)", get(answer, "environment"), get(to, "version"), get(to, "deploymentId")) : "",
+		to ? mem_printf(cli->ctx, ": %s runs %s (%s)", get(answer, "environment"), get(to, "version"), get(to, "deploymentId"))
+		   : "",
 		message && !err ? mem_printf(cli->ctx, ": %s", message) : "");
 	if (next)
 		out(cli, "  next: %s", next);
@@ -246,7 +258,7 @@ void render_runs(struct cli *cli, json_t *answer, const struct err *err)
 		out(cli, "There has been no run yet.");
 		return;
 	}
-	json_array_foreach (runs, index, run) {
+	json_array_foreach(runs, index, run) {
 		const char **row = cells + index * 6;
 
 		row[0] = get(run, "id");
@@ -266,7 +278,10 @@ void render_history(struct cli *cli, json_t *answer, const struct err *err)
 	render_runs(cli, answer, err);
 	if (json_int(summary, "runs", 0))
 		out(cli, "\n%lld runs: %lld completed, %lld restored, %lld failed%s", (long long)json_int(summary, "runs", 0),
-			(long long)json_int(summary, "completed", 0), (long long)json_int(summary, "restored", 0), (long long)json_int(summary, "failed", 0),
-			json_object_get(summary, "medianMs") ? mem_printf(cli->ctx, "; median %s, longest %s", text_format_duration(cli->ctx, json_int(summary, "medianMs", 0)),
-				text_format_duration(cli->ctx, json_int(summary, "longestMs", 0))) : "");
+			(long long)json_int(summary, "completed", 0), (long long)json_int(summary, "restored", 0),
+			(long long)json_int(summary, "failed", 0),
+			json_object_get(summary, "medianMs") ? mem_printf(cli->ctx, "; median %s, longest %s",
+								       text_format_duration(cli->ctx, json_int(summary, "medianMs", 0)),
+								       text_format_duration(cli->ctx, json_int(summary, "longestMs", 0)))
+							     : "");
 }

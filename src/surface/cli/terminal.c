@@ -1,4 +1,7 @@
 /* Words for people: marks, colours, tables, questions. Whatever comes from outside (versions, messages, names) goes through text_printable and secret_redact before it reaches a terminal. */
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -10,15 +13,23 @@
 const char *mark_text(const struct cli *cli, enum mark mark)
 {
 	static const char *const plain[] = { "ok  ", "warn", "FAIL", "... ", "wait", "    " };
-	static const char *const coloured[] = { "\033[32m✓\033[0m", "\033[33m!\033[0m", "\033[31m✗\033[0m", "\033[36m▸\033[0m", "\033[33m◦\033[0m", "\033[2m·\033[0m" };
+	static const char *const coloured[] = { "\033[32m✓\033[0m", "\033[33m!\033[0m", "\033[31m✗\033[0m", "\033[36m▸\033[0m",
+		"\033[33m◦\033[0m", "\033[2m·\033[0m" };
 
 	return cli->colour ? coloured[mark] : plain[mark];
 }
 
 char *styled(const struct cli *cli, const char *style, const char *text)
 {
-	static const struct { const char *name, *code; } styles[] = {
-		{ "bold", "1" }, { "dim", "2" }, { "red", "31" }, { "green", "32" }, { "yellow", "33" }, { "cyan", "36" },
+	static const struct {
+		const char *name, *code;
+	} styles[] = {
+		{ "bold", "1" },
+		{ "dim", "2" },
+		{ "red", "31" },
+		{ "green", "32" },
+		{ "yellow", "33" },
+		{ "cyan", "36" },
 	};
 
 	for (size_t i = 0; cli->colour && i < ARRAY_SIZE(styles); i++)
@@ -76,16 +87,36 @@ void out(const struct cli *cli, const char *format, ...)
 	printf("%s\n", harmless(cli, text));
 }
 
+/* Waits for a line, or for Ctrl-C: also for one that was typed before the wait began, which a plain read would sleep through. */
+static int wait_for_line(const struct cli *cli, struct err *err)
+{
+	struct pollfd input = { .fd = 0, .events = POLLIN };
+	sigset_t ours, before;
+	bool interrupted;
+
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGINT);
+	sigaddset(&ours, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &ours, &before);
+	interrupted = cli->op.interrupted(cli->op.user) || ppoll(&input, 1, NULL, &before) < 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return interrupted ? err_set(err, ERR_CANCELLED, "no answer") : 0;
+}
+
 int ask(const struct cli *cli, const char *question, const char *instead, char **ret, struct err *err)
 {
 	_cleanup_free_ char *line = NULL;
 	size_t capacity = 0;
 	ssize_t length;
+	int r;
 
 	if (cli->no_input || cli->json || !cli->tty_in || !cli->tty_err)
 		return err_set(err, ERR_USAGE, "there is no terminal to ask at: give %s", instead);
 	fprintf(stderr, "%s", question);
 	fflush(stderr);
+	r = wait_for_line(cli, err);
+	if (r < 0)
+		return r;
 	length = getline(&line, &capacity, stdin);
 	if (length < 0)
 		return err_set(err, ERR_CANCELLED, "no answer");
@@ -128,7 +159,8 @@ void out_table(const struct cli *cli, const char *const *header, const char *con
 	for (size_t column = 0; column < columns; column++) {
 		widths[column] = columns_of(header[column]);
 		for (size_t row = 0; row < rows; row++)
-			widths[column] = MAX(widths[column], columns_of(cells[row * columns + column] ? cells[row * columns + column] : ""));
+			widths[column] = MAX(widths[column],
+				columns_of(cells[row * columns + column] ? cells[row * columns + column] : ""));
 	}
 	for (size_t column = 0; column < columns; column++)
 		line = mem_append(line, column + 1 < columns ? padded(cli, header[column], widths[column] + 2) : header[column]);

@@ -64,6 +64,9 @@ int status_run(struct cli *cli, struct err *err)
 	r = run_status_parse(json_str(answer, "status", ""), &status, err);
 	if (r < 0 || status == RUN_COMPLETED || !run_status_ended(status))
 		return r;
-	return err_set(err, status == RUN_RESTORED ? ERR_RESTORED : status == RUN_REFUSED ? ERR_REFUSED : ERR_NEEDS_PERSON, "%s",
-		json_str(answer, "message", json_str(answer, "status", "")));
+	return err_set(err,
+		status == RUN_RESTORED          ? ERR_RESTORED
+			: status == RUN_REFUSED ? ERR_REFUSED
+						: ERR_NEEDS_PERSON,
+		"%s", json_str(answer, "message", json_str(answer, "status", "")));
 }

@@ -65,15 +65,15 @@ static void test_switch_or_value(void **state)
 				for (const struct field *other = (*b)->fields; other->member; other++)
 					if (!strcmp(args_option_name(*state, one), args_option_name(*state, other)) &&
 						(one->type == FIELD_TYPE_BOOL) != (other->type == FIELD_TYPE_BOOL))
-						fail_msg("%s is a switch in one of %s and %s, and takes a value in the other", args_option_name(*state, one),
-							(*a)->name, (*b)->name);
+						fail_msg("%s is a switch in one of %s and %s, and takes a value in the other",
+							args_option_name(*state, one), (*a)->name, (*b)->name);
 }
 
 /* Nor may an operation's option hide behind a common one, which is taken first. */
 static void test_no_common_name(void **state)
 {
-	static const char *const common[] = { "--dir", "--server", "--json", "--quiet", "--yes", "--no-input", "--confirm", "--output", "--watch", "--interactive",
-		"--help", "--verbose" };
+	static const char *const common[] = { "--dir", "--server", "--json", "--quiet", "--yes", "--no-input", "--confirm", "--output",
+		"--watch", "--interactive", "--help", "--verbose" };
 
 	for (const struct operation *const *operation = operations; *operation; operation++)
 		for (const struct field *field = (*operation)->fields; field->member; field++)
