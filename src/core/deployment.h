@@ -16,18 +16,18 @@ const char *deployment_status_name(enum deployment_status status); /* "succeeded
 
 struct deployment {
 	const char *id, *environment, *version, *git_sha; /* git_sha may be NULL */
-	int64_t seq;           /* of the journal entry that recorded it: the lineage, never the clock */
-	int64_t wall_ms;       /* when it was recorded */
+	int64_t seq;                                      /* of the journal entry that recorded it: the lineage, never the clock */
+	int64_t wall_ms;                                  /* when it was recorded */
 	const char *recorded_by;
-	json_t *components;    /* {"api": {"version","state","details"}}: what observe said when it was recorded */
-	const char *migration; /* database migration version; NULL */
+	json_t *components;         /* {"api": {"version","state","details"}}: what observe said when it was recorded */
+	const char *migration;      /* database migration version; NULL */
 	const char *config_version; /* NULL */
-	enum health health;    /* the latest evidence */
-	int64_t passing, failing; /* how many health results of each kind */
-	int64_t health_ms;     /* when the latest evidence came; 0: none */
-	bool rollback_target;  /* marked by a person as a target */
+	enum health health;         /* the latest evidence */
+	int64_t passing, failing;   /* how many health results of each kind */
+	int64_t health_ms;          /* when the latest evidence came; 0: none */
+	bool rollback_target;       /* marked by a person as a target */
 	enum deployment_status status;
-	const char *quarantine; /* the reason; NULL: not quarantined */
+	const char *quarantine;  /* the reason; NULL: not quarantined */
 	const char *rollback_of; /* run that led to it, when a rollback recorded it; NULL */
 };
 
@@ -40,8 +40,8 @@ json_t *deployment_json(const struct deployment *deployment); /* new reference; 
 struct candidate {
 	const struct deployment *deployment;
 	bool eligible;
-	bool last_stable;        /* the first eligible one with passing evidence */
-	const char *reason;      /* one sentence for people: why it stands where it stands */
+	bool last_stable;   /* the first eligible one with passing evidence */
+	const char *reason; /* one sentence for people: why it stands where it stands */
 };
 /* `blocked`: for each deployment the reason why it cannot be reached (artefact gone, incompatible), or NULL; may be NULL as a whole. Array of `count` in ctx. */
 struct candidate *candidates_rank(const void *ctx, const struct deployment *const *deployments, size_t count, const char *present_id,

@@ -28,41 +28,42 @@ must_check int driver_kind_parse(const char *text, enum driver_kind *ret, struct
 struct driver_host; /* how a worker speaks to the runner: drivers/host.h */
 
 struct driver_call {
-	const void *params;          /* the component's configuration, parsed by the driver's field table */
-	json_t *component;           /* the same as written: {"name","driver",...} */
-	const char *name;            /* of the component, or what the step is about ("flag use-new-api") */
+	const void *params; /* the component's configuration, parsed by the driver's field table */
+	json_t *component;  /* the same as written: {"name","driver",...} */
+	const char *name;   /* of the component, or what the step is about ("flag use-new-api") */
 	const char *environment;
-	const char *project_dir;     /* absolute; relative paths of the configuration start here */
-	const char *state_dir;       /* absolute .deployments/ */
-	const char *store;           /* the store's address, for the driver of unship's own flags */
-	json_t *target;              /* {"version",...} or NULL. Other members by step type: "action", "targetState", "items", "tables", ... */
-	json_t *step;                /* {"id","type","parameters"} of the step that this call is for; NULL outside of a run */
-	json_t *sources;             /* for data steps: {"id of a snapshot or deployment": "absolute directory of its content"}, or NULL */
-	const char *source_dir;      /* where the target's content was kept when it was recorded (capture's files), or NULL */
-	json_t *observed;            /* what observe said last, or NULL */
-	const char *snapshot_dir;    /* capture writes there; undo reads there; observe without target compares with it. Absolute; may be NULL */
+	const char *project_dir; /* absolute; relative paths of the configuration start here */
+	const char *state_dir;   /* absolute .deployments/ */
+	const char *store;       /* the store's address, for the driver of unship's own flags */
+	json_t *target;          /* {"version",...} or NULL. Other members by step type: "action", "targetState", "items", "tables", ... */
+	json_t *step;            /* {"id","type","parameters"} of the step that this call is for; NULL outside of a run */
+	json_t *sources;         /* for data steps: {"id of a snapshot or deployment": "absolute directory of its content"}, or NULL */
+	const char *source_dir;  /* where the target's content was kept when it was recorded (capture's files), or NULL */
+	json_t *observed;        /* what observe said last, or NULL */
+	const char
+		*snapshot_dir; /* capture writes there; undo reads there; observe without target compares with it. Absolute; may be NULL */
 	const char *idempotency_key; /* the same for every repetition of one attempt */
 	const char *actor, *reason, *run_id;
-	int64_t deadline_ms;         /* monotonic; the runner kills at this time, a driver may end earlier by itself */
-	void *ctx;                   /* talloc: everything of this call */
+	int64_t deadline_ms; /* monotonic; the runner kills at this time, a driver may end earlier by itself */
+	void *ctx;           /* talloc: everything of this call */
 	struct driver_host *host;
 };
 
 struct observation {
-	const char *version;  /* what runs or stands there; "" when nothing does */
-	const char *state;    /* "running", "stopped", "present", ...; NULL when there is only the version */
-	int healthy;          /* 1, 0, or -1: cannot say */
-	int at_target;        /* 1 yes, 0 no; -1: the runner compares the versions. Against the target, or, without one, against snapshot_dir */
-	json_t *details;      /* object or NULL; facts for compatibility rules: "schema", "configKeys", "flags", "migration", "commit" */
+	const char *version; /* what runs or stands there; "" when nothing does */
+	const char *state;   /* "running", "stopped", "present", ...; NULL when there is only the version */
+	int healthy;         /* 1, 0, or -1: cannot say */
+	int at_target;   /* 1 yes, 0 no; -1: the runner compares the versions. Against the target, or, without one, against snapshot_dir */
+	json_t *details; /* object or NULL; facts for compatibility rules: "schema", "configKeys", "flags", "migration", "commit" */
 };
 
 struct driver {
-	const char *name;     /* as in the project file */
+	const char *name; /* as in the project file */
 	const char *summary;
 	enum driver_kind kind;
-	const struct field *fields;   /* of the component's configuration; "driver", "critical" and "needs" are not among them */
-	size_t params_size;           /* sizeof the params struct */
-	bool keeps;                   /* capture at record time keeps the content that a later rollback returns to */
+	const struct field *fields; /* of the component's configuration; "driver", "critical" and "needs" are not among them */
+	size_t params_size;         /* sizeof the params struct */
+	bool keeps;                 /* capture at record time keeps the content that a later rollback returns to */
 	int (*observe)(struct driver_call *call, struct observation *ret, struct err *err);
 	int (*apply)(struct driver_call *call, json_t *ret_outputs, struct err *err); /* outputs: members that later steps may name */
 	/* Optional; NULL: no findings / nothing to capture / cannot be undone. */
@@ -81,11 +82,11 @@ must_check int call_secret(struct driver_call *call, json_t *reference, const ch
 enum probe_status { PROBE_PASS, PROBE_WARN, PROBE_FAIL };
 struct probe_result {
 	enum probe_status status;
-	const char *message;  /* one line */
-	json_t *details;      /* object or NULL: "latencyMs", "perfdata", "httpStatus" */
+	const char *message; /* one line */
+	json_t *details;     /* object or NULL: "latencyMs", "perfdata", "httpStatus" */
 };
 struct probe {
-	const char *name;     /* type in the project file: http, tcp, process, exec */
+	const char *name; /* type in the project file: http, tcp, process, exec */
 	const char *summary;
 	const struct field *fields; /* besides type, every, timeout, component */
 	size_t params_size;
@@ -94,16 +95,16 @@ struct probe {
 
 /* A way to tell people. `recipients` are addresses in the channel's own form (URLs for webhook, names for in-app). */
 struct message {
-	const char *id;       /* the same for every repetition: receivers can drop duplicates */
-	const char *event;    /* start, progress, completed, failed, emergency, status, step */
+	const char *id;    /* the same for every repetition: receivers can drop duplicates */
+	const char *event; /* start, progress, completed, failed, emergency, status, step */
 	const char *text;
 	const char **recipients; /* NULL-terminated */
-	json_t *details;      /* object or NULL */
+	json_t *details;         /* object or NULL */
 	const char *environment, *run_id;
 	int64_t wall_ms;
 };
 struct channel {
-	const char *name;     /* in-app, webhook */
+	const char *name; /* in-app, webhook */
 	const char *summary;
 	const struct field *fields; /* of the channel's settings in a notify rule */
 	size_t params_size;
@@ -119,7 +120,7 @@ struct catalogue {
 	const struct probe *const *probes;
 	const struct channel *const *channels;
 };
-const struct driver *catalogue_driver(const struct catalogue *catalogue, const char *name);   /* NULL: not built in */
+const struct driver *catalogue_driver(const struct catalogue *catalogue, const char *name); /* NULL: not built in */
 const struct probe *catalogue_probe(const struct catalogue *catalogue, const char *name);
 const struct channel *catalogue_channel(const struct catalogue *catalogue, const char *name);
 

@@ -10,12 +10,12 @@
 enum severity { SEVERITY_INFO, SEVERITY_WARNING, SEVERITY_ERROR };
 
 struct finding {
-	const char *name;      /* stable, snake_case: "target_exists", "schema_compatibility" */
+	const char *name; /* stable, snake_case: "target_exists", "schema_compatibility" */
 	bool passed;
 	enum severity severity; /* what it weighs when it has not passed */
-	const char *component; /* NULL: the whole environment */
-	const char *message;   /* what was found, in a sentence */
-	json_t *evidence;      /* object or NULL */
+	const char *component;  /* NULL: the whole environment */
+	const char *message;    /* what was found, in a sentence */
+	json_t *evidence;       /* object or NULL */
 };
 
 struct findings {

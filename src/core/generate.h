@@ -16,30 +16,30 @@
 #include "core/plan.h"
 
 struct difference {
-	const char *component, *kind;  /* kind of its driver; what changes reads "from -> to" */
-	const char *from, *to;         /* versions; for services also states */
-	const char *note;              /* "stays: data is preserved", "restart: needs code"; NULL */
+	const char *component, *kind; /* kind of its driver; what changes reads "from -> to" */
+	const char *from, *to;        /* versions; for services also states */
+	const char *note;             /* "stays: data is preserved", "restart: needs code"; NULL */
 	bool changes;
-	json_t *items;                 /* e.g. flags or schema changes: [{name, from, to}]; NULL */
+	json_t *items; /* e.g. flags or schema changes: [{name, from, to}]; NULL */
 };
 
 struct generate_input {
 	const struct environment *environment;
 	const struct deployment *target;
-	const char *present_id;        /* deployment that runs now; may be NULL */
-	json_t *observed;              /* component -> {"version","state","details"} */
+	const char *present_id; /* deployment that runs now; may be NULL */
+	json_t *observed;       /* component -> {"version","state","details"} */
 	enum driver_kind (*kind_of)(void *user, const char *driver);
 	void *user;
-	const char **only;             /* components to take back; NULL: all */
+	const char **only; /* components to take back; NULL: all */
 	bool preserve_data;
 };
 
 struct generated {
-	struct plan *plan;             /* plan->step_count 0: nothing to do */
-	json_t *document;              /* the plan as JSON */
+	struct plan *plan; /* plan->step_count 0: nothing to do */
+	json_t *document;  /* the plan as JSON */
 	struct difference *differences;
 	size_t difference_count;
-	const char **not_reverted;     /* sentences: what this plan leaves as it is; NULL-terminated */
+	const char **not_reverted; /* sentences: what this plan leaves as it is; NULL-terminated */
 };
 
 must_check int plan_generate(const void *ctx, const struct generate_input *input, struct generated *ret, struct err *err);

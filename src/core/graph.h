@@ -6,8 +6,8 @@
 #include "base/mem.h"
 
 struct graph {
-	size_t count;     /* nodes 0..count-1 */
-	size_t **needs;   /* per node: the nodes that come before it */
+	size_t count;   /* nodes 0..count-1 */
+	size_t **needs; /* per node: the nodes that come before it */
 	size_t *need_count;
 };
 

@@ -7,10 +7,10 @@
 #include "core/project.h"
 #include "data/problems.h"
 
-#define PLAN_STEPS_MAX 10000
+#define PLAN_STEPS_MAX          10000
 #define STEP_TIMEOUT_DEFAULT_MS 300000
-#define STEP_TIMEOUT_MAX_MS (24 * 3600 * 1000)
-#define STEP_ATTEMPTS_MAX 100
+#define STEP_TIMEOUT_MAX_MS     (24 * 3600 * 1000)
+#define STEP_ATTEMPTS_MAX       100
 
 enum on_failure { ON_FAILURE_RESTORE, ON_FAILURE_STOP, ON_FAILURE_CONTINUE };
 const char *on_failure_name(enum on_failure policy);
@@ -23,7 +23,7 @@ struct step {
 	double backoff_multiplier; /* delay before attempt n: full jitter over [0, base * multiplier^(n-2)], base 1 s, at most 60 s */
 	size_t *needs;             /* indices of the steps that must have completed first */
 	size_t need_count;
-	const char *path;          /* place in the document: steps[3] */
+	const char *path; /* place in the document: steps[3] */
 };
 
 struct plan {
@@ -33,7 +33,7 @@ struct plan {
 	enum on_failure on_failure;
 	struct step *steps;
 	size_t step_count;
-	bool graph;                /* some step has `needs`; otherwise strictly in order (needs are then filled in: each needs the one before) */
+	bool graph; /* some step has `needs`; otherwise strictly in order (needs are then filled in: each needs the one before) */
 };
 
 /* Reads a plan; every problem with its place: missing or duplicate ids, unknown types with the nearest, parameters by the type's table (missing, unknown, wrong type), needs of
@@ -41,7 +41,8 @@ struct plan {
  * more than PLAN_STEPS_MAX steps. Never NULL. Linear in the number of steps and needs. */
 struct plan *plan_read(const void *ctx, const struct doc *doc, struct problems *problems);
 /* Against an environment: components, drivers that can do the step, probes, channels, recipients; `environment` parameters that name another environment are problems. */
-void plan_bind(const struct plan *plan, const struct environment *environment, const struct catalogue *catalogue, struct problems *problems);
+void plan_bind(const struct plan *plan, const struct environment *environment, const struct catalogue *catalogue,
+	struct problems *problems);
 /* As in the file format; plan_read(plan_json) gives the same plan. New reference. */
 json_t *plan_json(const struct plan *plan);
 struct step *plan_step(const struct plan *plan, const char *id); /* NULL */

@@ -9,9 +9,9 @@
 struct component {
 	const char *name, *driver;
 	bool critical;
-	const char **needs;      /* names of components that it uses; NULL-terminated, never NULL */
-	json_t *config;          /* the whole object as written (borrowed from the document), without secrets' values */
-	const char *path;        /* place in the document: environments.production.components.api */
+	const char **needs; /* names of components that it uses; NULL-terminated, never NULL */
+	json_t *config;     /* the whole object as written (borrowed from the document), without secrets' values */
+	const char *path;   /* place in the document: environments.production.components.api */
 };
 
 struct probe_config {
@@ -22,11 +22,13 @@ struct probe_config {
 
 struct notify_rule {
 	const char *channel;
-	const char **recipients, **on;       /* events: start, progress, completed, failed, emergency, status */
+	const char **recipients, **on; /* events: start, progress, completed, failed, emergency, status */
 	json_t *config;
 };
 
-struct objectives { int64_t rollback_ms, flags_off_ms, notify_ms, health_ms, stable_ms; }; /* defaults 60s, 10s, 10s, 2m, 15m */
+struct objectives {
+	int64_t rollback_ms, flags_off_ms, notify_ms, health_ms, stable_ms;
+}; /* defaults 60s, 10s, 10s, 2m, 15m */
 
 struct environment {
 	const char *name;
@@ -37,7 +39,7 @@ struct environment {
 	size_t probe_count;
 	struct notify_rule *notify;
 	size_t notify_count;
-	json_t *triggers;        /* object or NULL; read by watch/ */
+	json_t *triggers; /* object or NULL; read by watch/ */
 	struct objectives objectives;
 };
 
@@ -45,9 +47,9 @@ struct project {
 	const char *name;
 	struct environment *environments;
 	size_t environment_count;
-	int64_t snapshots_keep;  /* default 20 */
-	json_t *snapshots_seal;  /* NULL: not sealed */
-	const char *store;       /* "sqlite" or postgres://... */
+	int64_t snapshots_keep; /* default 20 */
+	json_t *snapshots_seal; /* NULL: not sealed */
+	const char *store;      /* "sqlite" or postgres://... */
 	const struct doc *doc;
 };
 
@@ -58,7 +60,7 @@ struct project {
 struct project *project_read(const void *ctx, const struct doc *doc, const struct catalogue *catalogue,
 	bool (*external)(void *user, const char *driver), void *user, struct problems *problems);
 
-struct environment *project_environment(const struct project *project, const char *name);         /* NULL when there is none */
+struct environment *project_environment(const struct project *project, const char *name); /* NULL when there is none */
 /* The same with an error that lists what there is and names the nearest. */
 must_check int project_find_environment(const struct project *project, const char *name, struct environment **ret, struct err *err);
 struct component *environment_component(const struct environment *environment, const char *name); /* NULL */

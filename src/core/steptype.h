@@ -33,10 +33,10 @@ struct step_type {
 	void (*check)(json_t *parameters, const char *path, struct problems *problems);
 	/* What the step is to reach, for the driver: members of "target". `parameters` are expanded. New reference. */
 	json_t *(*target)(json_t *parameters);
-	const char *const *outputs;  /* names for ${steps.ID.outputs.NAME}, NULL-terminated; every driver of the type sets them on apply */
+	const char *const *outputs; /* names for ${steps.ID.outputs.NAME}, NULL-terminated; every driver of the type sets them on apply */
 };
 
-extern const struct step_type *const step_types[]; /* ends with NULL */
+extern const struct step_type *const step_types[];   /* ends with NULL */
 const struct step_type *step_type(const char *name); /* NULL: unknown */
 
 /* What a step acts on: the unit that is captured before and undone after. "component api", "flag use-new-api", "step clear-cache"; NULL

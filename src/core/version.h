@@ -11,11 +11,11 @@ enum version_kind { VERSION_SEMVER, VERSION_CALENDAR, VERSION_SHA, VERSION_OTHER
 
 struct version {
 	enum version_kind kind;
-	const char *text;      /* as written, owned by the context of the parse */
-	uint64_t parts[4];     /* major, minor, patch[, micro] or year, month, day, micro */
+	const char *text;  /* as written, owned by the context of the parse */
+	uint64_t parts[4]; /* major, minor, patch[, micro] or year, month, day, micro */
 	unsigned part_count;
-	const char *pre;       /* "rc.1", NULL when none */
-	const char *build;     /* "exp.sha.5114f85", NULL when none */
+	const char *pre;   /* "rc.1", NULL when none */
+	const char *build; /* "exp.sha.5114f85", NULL when none */
 };
 
 /* Any non-empty printable text of at most 256 bytes is some version; ERR_INVALID otherwise. */
