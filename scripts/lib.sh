@@ -5,6 +5,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-${HOME:-$root/build}/.cache}/unship
 jobs=$(nproc)
+# Debian's own programs first: what tests start (python3, git) is then what a fresh machine has, and not some wrapper of this one.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 cd "$root" || exit 1
 
 die() {

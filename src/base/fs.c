@@ -23,7 +23,7 @@ int fs_read(const void *ctx, const char *path, size_t max, char **ret, size_t *r
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_errno(err, errno, "%s", path);
 	if (!S_ISREG(st.st_mode))
-		return err_set(err, ERR_IO, "%s: not a regular file", path);
+		return err_set(err, ERR_INVALID, "%s: not a regular file", path);
 	if (st.st_size > 0 && (uint64_t)st.st_size > max)
 		return err_set(err, ERR_TOO_LARGE, "%s: larger than %zu bytes", path, max);
 
@@ -156,7 +156,7 @@ int fs_write_atomic(const char *path, const void *bytes, size_t size, mode_t mod
 	if (!exists && errno != ENOENT)
 		return err_errno(err, errno, "%s", path);
 	if (exists && !S_ISREG(old.st_mode))
-		return err_set(err, ERR_IO, "%s: not a regular file", path);
+		return err_set(err, ERR_INVALID, "%s: not a regular file", path);
 
 	dir = parent_dir(ctx, final);
 	temporary = temporary_name(ctx, dir);

@@ -449,6 +449,37 @@ const char **plan_components(const void *ctx, const struct plan *plan)
 	return names;
 }
 
+/* The state of a flag as whichever component observed it; NULL when none did. */
+static json_t *observed_flag(json_t *observed, const char *key)
+{
+	const char *name;
+	json_t *component;
+
+	json_object_foreach(observed, name, component) {
+		json_t *state = json_object_get(json_object_get(json_object_get(component, "details"), "flags"), key);
+
+		if (state)
+			return state;
+	}
+	return NULL;
+}
+
+/* Flags are not components: each is bound by its subject ("flag KEY"), with its state as version, as the flags driver observes one flag. */
+static void expect_flags(const struct plan *plan, json_t *observed, json_t *expected)
+{
+	for (size_t i = 0; i < plan->step_count; i++) {
+		_cleanup_talloc_ char *subject = step_subject(NULL, &plan->steps[i]), *state = NULL;
+		json_t *now;
+
+		if (strcmp(plan->steps[i].type, "feature-flag") != 0 || !subject)
+			continue;
+		now = observed_flag(observed, json_str(plan->steps[i].parameters, "flagKey", ""));
+		state = now ? json_scalar_text(NULL, now) : NULL;
+		if (state)
+			json_object_set_new(expected, subject, json_pack("{s:s}", "version", state));
+	}
+}
+
 json_t *plan_expected(const struct plan *plan, json_t *observed)
 {
 	_cleanup_talloc_ const char **names = plan_components(NULL, plan);
@@ -465,6 +496,7 @@ json_t *plan_expected(const struct plan *plan, json_t *observed)
 		json_put_str(one, "state", json_str(now, "state", NULL));
 		json_object_set_new(expected, *name, one);
 	}
+	expect_flags(plan, observed, expected);
 	return expected;
 }
 

@@ -45,7 +45,7 @@ struct generated {
 must_check int plan_generate(const void *ctx, const struct generate_input *input, struct generated *ret, struct err *err);
 /* The hash that binds: SHA-256 over the canonical plan, the environment, and version and state observed of each component that the plan touches. */
 char *plan_hash(const void *ctx, const struct plan *plan, const char *environment, json_t *observed);
-/* What the run must find again: {"component": {"version","state"}} of the touched ones. New reference. */
+/* What the run must find again: {"component": {"version","state"}, "flag KEY": {"version": its state}} of the touched ones. New reference. */
 json_t *plan_expected(const struct plan *plan, json_t *observed);
 /* The names of the components that a plan touches, in order of first touch; NULL-terminated. */
 const char **plan_components(const void *ctx, const struct plan *plan);

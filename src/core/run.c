@@ -163,7 +163,7 @@ static bool differs(json_t *expected, json_t *observed, const char *member)
 static void compare_with_expected(struct run *run, struct run_step *step)
 {
 	const char *component = step_component(step->step);
-	json_t *expected = component ? json_object_get(run->expected, component) : NULL, *observed = step->captured_observation;
+	json_t *expected = json_object_get(run->expected, component ? component : step->subject), *observed = step->captured_observation;
 
 	if (!expected || (!differs(expected, observed, "version") && !differs(expected, observed, "state")))
 		return;

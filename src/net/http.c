@@ -214,13 +214,11 @@ static int set_method(struct transfer *transfer, struct err *err)
 	return 0;
 }
 
-static int set_up(struct transfer *transfer, struct err *err)
+/* What never depends on the request: limits, callbacks, and what curl must not do by itself. */
+static int set_rules(struct transfer *transfer, struct err *err)
 {
-	const struct http_request *request = transfer->request;
-	const char *const *header;
 	CURL *handle = transfer->handle;
 
-	SET(handle, CURLOPT_URL, request->url, err);
 	SET(handle, CURLOPT_PROTOCOLS_STR, "http,https", err);
 	SET(handle, CURLOPT_FOLLOWLOCATION, 0L, err);
 	SET(handle, CURLOPT_PROXY, "", err); /* a proxy would connect for us, past the address policy */
@@ -229,19 +227,38 @@ static int set_up(struct transfer *transfer, struct err *err)
 	SET(handle, CURLOPT_OPENSOCKETDATA, transfer, err);
 	SET(handle, CURLOPT_WRITEFUNCTION, on_body, err);
 	SET(handle, CURLOPT_WRITEDATA, transfer, err);
-	SET(handle, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->response_max, err);
 	SET(handle, CURLOPT_NOSIGNAL, 1L, err);
 	SET(handle, CURLOPT_NOPROGRESS, 1L, err);
-	SET(handle, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms, err);
-	SET(handle, CURLOPT_CONNECTTIMEOUT_MS, (long)request->timeout_ms, err);
 	SET(handle, CURLOPT_ERRORBUFFER, transfer->detail, err);
 	SET(handle, CURLOPT_USERAGENT, "unship/" UNSHIP_VERSION, err);
+	return 0;
+}
+
+static int set_insecure(struct transfer *transfer, struct err *err)
+{
+	SET(transfer->handle, CURLOPT_SSL_VERIFYPEER, 0L, err);
+	SET(transfer->handle, CURLOPT_SSL_VERIFYHOST, 0L, err);
+	return 0;
+}
+
+static int set_up(struct transfer *transfer, struct err *err)
+{
+	const struct http_request *request = transfer->request;
+	const char *const *header;
+	CURL *handle = transfer->handle;
+	int r;
+
+	r = set_rules(transfer, err);
+	if (r == 0 && request->insecure)
+		r = set_insecure(transfer, err);
+	if (r < 0)
+		return r;
+	SET(handle, CURLOPT_URL, request->url, err);
+	SET(handle, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->response_max, err);
+	SET(handle, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms, err);
+	SET(handle, CURLOPT_CONNECTTIMEOUT_MS, (long)request->timeout_ms, err);
 	if (request->unix_socket)
 		SET(handle, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket, err);
-	if (request->insecure) {
-		SET(handle, CURLOPT_SSL_VERIFYPEER, 0L, err);
-		SET(handle, CURLOPT_SSL_VERIFYHOST, 0L, err);
-	}
 	add_header(transfer, "Expect:"); /* no waiting for 100-continue */
 	for (header = request->headers; header && *header; header++)
 		add_header(transfer, *header);

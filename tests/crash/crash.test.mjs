@@ -21,6 +21,14 @@ function failpoints(dir = source) {
 const PASSES = 4 // how often a point is let pass before the kill: 0 to 3 times
 const names = [...failpoints()].sort()
 
+describe('the crash points', () => {
+  it('are all in docs/testing.md, and no others', () => {
+    const documented = [...readFileSync(join(source, '../docs/testing.md'), 'utf8').split('## Crash points')[1].matchAll(/`([a-z_]+\.[a-z_]+)`/g)].map((match) => match[1])
+
+    assert.deepEqual(documented.sort(), names)
+  })
+})
+
 async function prepare() {
   const world = await World.make({ versions: { '1.0.0': {}, '2.0.0': {}, '3.0.0': { healthy: false } } })
 

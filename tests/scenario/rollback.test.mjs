@@ -50,6 +50,17 @@ describe('a rollback', () => {
     assert.deepEqual(await world.reality(), before)
   })
 
+  it('is bound to what was looked at: a flag that changed since is a refusal', () => {
+    const { planHash } = world.json(['rollback', 'production', '--dry-run'])
+
+    world.json(['flags', 'production', 'set', 'new-search', 'half'])
+    const result = world.run(['rollback', 'production', '--plan-hash', planHash, '--reason', 'bad', '--yes'])
+    assert.equal(result.code, 3)
+    assert.match(result.err, /changed since/)
+    world.json(['flags', 'production', 'set', 'new-search', 'on'])
+    assert.equal(world.json(['rollback', 'production', '--dry-run']).planHash, planHash)
+  })
+
   it('refuses a rollback without a reason', () => {
     assert.equal(world.run(['rollback', 'production', '--yes']).code, 2)
   })

@@ -117,45 +117,70 @@ static int unknown_option(const void *ctx, const char *name, struct err *err)
 		nearest ? "'?" : "");
 }
 
-/* One option at argv[*index]. */
-static int take_option(struct cli *cli, struct parsed *parsed, int argc, char **argv, int *index, struct err *err)
+/* The words of a command line while they are read. */
+struct words {
+	int argc;
+	char **argv;
+	int index;
+};
+
+/* What belongs to the option: after its "=", or the next word when it wants one. */
+static int take_value(struct words *words, const char *option, const char *after_equals, bool wants, const char **ret, struct err *err)
 {
-	char *text = mem_strdup(cli->ctx, argv[*index]), *equals = strchr(text, '=');
+	*ret = after_equals;
+	if (!wants && after_equals)
+		return err_set(err, ERR_USAGE, "option '%s' takes no value", option);
+	if (!wants || after_equals)
+		return 0;
+	if (words->index + 1 >= words->argc)
+		return err_set(err, ERR_USAGE, "option '%s' needs a value", option);
+	*ret = words->argv[++words->index];
+	return 0;
+}
+
+/* --name, --no-name or -n of some operation. 1: it takes a value, 0: a switch. */
+static int name_option(struct cli *cli, const char *text, struct given *given, struct err *err)
+{
+	int wants;
+
+	if (!strcmp(text, "-n")) {
+		given->name = "dry-run";
+		return 0;
+	}
+	if (!text_starts_with(text, "--"))
+		return err_set(err, ERR_USAGE, "unknown option '%s'", text);
+	given->name = text + 2;
+	wants = takes_value(cli->ctx, given->name);
+	if (wants < 0 && text_starts_with(given->name, "no-")) {
+		given->name += 3;
+		given->negated = true;
+		wants = takes_value(cli->ctx, given->name) == 0 ? 0 : -1;
+	}
+	return wants < 0 ? unknown_option(cli->ctx, text + 2, err) : wants;
+}
+
+/* One option at words->index. */
+static int take_option(struct cli *cli, struct parsed *parsed, struct words *words, struct err *err)
+{
+	char *text = mem_strdup(cli->ctx, words->argv[words->index]), *equals = strchr(text, '=');
 	const struct common_option *common;
 	struct given given = { 0 };
-	int wants;
+	const char *value;
+	int r;
 
 	if (equals)
 		*equals = '\0';
-	if (!strcmp(text, "-n")) {
-		given.name = "dry-run";
-		wants = 0;
-	} else {
-		common = find_common(text);
-		if (common) {
-			if (common->value && !equals && *index + 1 >= argc)
-				return err_set(err, ERR_USAGE, "option '%s' needs a value", text);
-			if (!common->value && equals)
-				return err_set(err, ERR_USAGE, "option '%s' takes no value", text);
-			return set_common(cli, common, equals ? equals + 1 : common->value ? argv[++*index] : NULL, err);
-		}
-		if (!text_starts_with(text, "--"))
-			return err_set(err, ERR_USAGE, "unknown option '%s'", text);
-		given.name = text + 2;
-		wants = takes_value(cli->ctx, given.name);
-		if (wants < 0 && text_starts_with(given.name, "no-")) {
-			given.name += 3;
-			given.negated = true;
-			wants = takes_value(cli->ctx, given.name) == 0 ? 0 : -1;
-		}
-		if (wants < 0)
-			return unknown_option(cli->ctx, text + 2, err);
+	common = find_common(text);
+	if (common) {
+		r = take_value(words, text, equals ? equals + 1 : NULL, common->value, &value, err);
+		return r < 0 ? r : set_common(cli, common, value, err);
 	}
-	if (wants && !equals && *index + 1 >= argc)
-		return err_set(err, ERR_USAGE, "option '--%s' needs a value", given.name);
-	if (!wants && equals)
-		return err_set(err, ERR_USAGE, "option '--%s' takes no value", given.name);
-	given.value = wants ? (equals ? equals + 1 : argv[++*index]) : NULL;
+	r = name_option(cli, text, &given, err);
+	if (r < 0)
+		return r;
+	r = take_value(words, text, equals ? equals + 1 : NULL, r, &given.value, err);
+	if (r < 0)
+		return r;
 	parsed->options = mem_resize(cli->ctx, parsed->options, struct given, parsed->option_count + 1);
 	parsed->options[parsed->option_count++] = given;
 	return 0;
@@ -163,23 +188,26 @@ static int take_option(struct cli *cli, struct parsed *parsed, int argc, char **
 
 static int split(struct cli *cli, struct parsed *parsed, int argc, char **argv, struct err *err)
 {
+	struct words words = { .argc = argc, .argv = argv };
 	bool words_only = false;
 	int r;
 
-	for (int i = 1; i < argc; i++) {
-		if (!words_only && !strcmp(argv[i], "--")) {
+	for (words.index = 1; words.index < argc; words.index++) {
+		const char *word = argv[words.index];
+
+		if (!words_only && !strcmp(word, "--")) {
 			words_only = true;
 			continue;
 		}
-		if (!words_only && argv[i][0] == '-' && argv[i][1]) {
-			r = take_option(cli, parsed, argc, argv, &i, err);
+		if (!words_only && word[0] == '-' && word[1]) {
+			r = take_option(cli, parsed, &words, err);
 			if (r < 0)
 				return r;
 			continue;
 		}
 		if (parsed->word_count == WORDS_MAX)
 			return err_set(err, ERR_USAGE, "too many words");
-		parsed->words[parsed->word_count++] = argv[i];
+		parsed->words[parsed->word_count++] = word;
 	}
 	return 0;
 }

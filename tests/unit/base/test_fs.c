@@ -56,9 +56,9 @@ static void reading(void **state)
 	text = NULL;
 	assert_fails(fs_read(*state, IN("file"), 4, &text, NULL, &error), ERR_TOO_LARGE);
 	assert_fails(fs_read(*state, IN("none"), 4, &text, NULL, &error), ERR_NOT_FOUND);
-	assert_fails(fs_read(*state, *state, 4, &text, NULL, &error), ERR_IO);
+	assert_fails(fs_read(*state, *state, 4, &text, NULL, &error), ERR_INVALID);
 	assert_int_equal(mkfifo(IN("fifo"), 0600), 0);
-	assert_fails(fs_read(*state, IN("fifo"), 4, &text, NULL, &error), ERR_IO); /* and does not wait for a writer */
+	assert_fails(fs_read(*state, IN("fifo"), 4, &text, NULL, &error), ERR_INVALID); /* and does not wait for a writer */
 	assert_null(text);
 	put(IN("empty"), "");
 	assert_ok(fs_read(*state, IN("empty"), 0, &text, NULL, &error));
@@ -149,9 +149,9 @@ static void atomic_failures_leave_nothing(void **state)
 	struct err error = ERR_INIT;
 
 	assert_ok(fs_mkdirs(IN("dir"), 0755, &error));
-	assert_fails(fs_write_atomic(IN("dir"), "x", 1, 0644, &error), ERR_IO);
+	assert_fails(fs_write_atomic(IN("dir"), "x", 1, 0644, &error), ERR_INVALID);
 	assert_fails(fs_write_atomic(IN("none/file"), "x", 1, 0644, &error), ERR_NOT_FOUND);
-	assert_fails(fs_write_atomic("/dev/null", "x", 1, 0644, &error), ERR_IO);
+	assert_fails(fs_write_atomic("/dev/null", "x", 1, 0644, &error), ERR_INVALID);
 	assert_int_equal(count_files(*state), 1);
 	assert_int_equal(count_files(IN("dir")), 0);
 }

@@ -455,7 +455,8 @@ static void hashes(void **state)
 	scene.generated.plan->steps[0].timeout_ms++;
 	assert_string_not_equal(plan_hash(ctx, plan, "production", scene.input.observed), hash);
 	assert_string_equal(json_canonical(ctx, json_keep(ctx, plan_expected(plan, scene.input.observed))),
-		"{\"api\":{\"state\":\"running\",\"version\":\"2.0.0\"},\"code\":{\"version\":\"2.0.0\"},\"config\":{\"version\":\"c2\"},\"router\":{\"version\":\"green\"}}");
+		"{\"api\":{\"state\":\"running\",\"version\":\"2.0.0\"},\"code\":{\"version\":\"2.0.0\"},\"config\":{\"version\":\"c2\"},"
+		"\"flag new-api\":{\"version\":\"true\"},\"router\":{\"version\":\"green\"}}");
 }
 
 static void touched(void **state)
