@@ -10,6 +10,7 @@
 #include "data/json.h"
 #include "drivers/host.h"
 #include "drivers/list.h"
+#include "net/http.h"
 #include "probes/list.h"
 #include "surface/cli/cli.h"
 
@@ -22,7 +23,7 @@ static int worker_main(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static const struct proc_entry entries[] = { { "worker", worker_main } };
+	static const struct proc_entry entries[] = { { "worker", worker_main, http_preload } };
 	struct err err = ERR_INIT;
 	int code;
 

@@ -23,6 +23,9 @@
 struct proc_entry {
 	const char *name;
 	int (*main)(int argc, char **argv);
+	/* Loads what its children will need (a large library), so that later ones have it; NULL: nothing. The spawner calls it once, when it has started a first such child and
+	 * is idle: programs that start none never pay. It must start no thread and leave no descriptor open. */
+	void (*warm)(void);
 };
 
 struct proc_spec {

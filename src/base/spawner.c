@@ -29,6 +29,7 @@
 #define MESSAGE_MAX     (256 * 1024)
 #define ANSWER_LIMIT_S  30
 #define FDS_MAX         6
+#define IDLE_MS 1 /* no request for so long: time to warm up */
 #define LAST_WAIT_MS    1000
 #define FLAG_ENTRY      1u
 #define FLAG_DETACH     2u
@@ -172,6 +173,17 @@ static bool parse_request(const char *message, size_t size, struct child_spec *r
 	return true;
 }
 
+/* An entry whose children will need more than is loaded, and that has had a first child. */
+static const struct proc_entry *cold;
+static const struct proc_entry *warmed;
+
+static void warm_up(void)
+{
+	warmed = cold;
+	cold = NULL;
+	warmed->warm();
+}
+
 /* Returns the pid or -errno. `fds`: in, out, err, dir, report, and status unless detached. */
 static pid_t serve(size_t size, const int *fds, size_t fd_count, int *ret_pidfd)
 {
@@ -191,6 +203,8 @@ static pid_t serve(size_t size, const int *fds, size_t fd_count, int *ret_pidfd)
 	if (request->flags & FLAG_ENTRY) {
 		spec.entry = child_find_entry(spec.path);
 		spec.path = NULL;
+		if (spec.entry && spec.entry->warm && spec.entry != warmed)
+			cold = spec.entry;
 	}
 	pid = request->flags & FLAG_ENTRY && !spec.entry ? -ENOENT : child_start(&spec, ret_pidfd);
 	free((void *)spec.argv);
@@ -266,7 +280,11 @@ __attribute__((noreturn)) static void spawner_main(int sock, pid_t program)
 	while (getppid() == program) {
 		struct signalfd_siginfo info;
 
-		if (poll(waits, 2, -1) < 0)
+		int ready = poll(waits, 2, cold ? IDLE_MS : -1);
+
+		if (ready == 0 && cold)
+			warm_up();
+		if (ready <= 0)
 			continue;
 		if (waits[1].revents) {
 			while (read(waits[1].fd, &info, sizeof(info)) > 0)

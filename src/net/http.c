@@ -80,6 +80,11 @@ static void load(void)
 		snprintf(api.problem, sizeof(api.problem), "libcurl cannot be initialised");
 }
 
+void http_preload(void)
+{
+	(void)pthread_once(&api_once, load);
+}
+
 /* What the callbacks of one request share. */
 struct transfer {
 	const struct http_request *request;

@@ -28,6 +28,8 @@ struct http_response {
 	const char *content_type; /* NULL */
 	int64_t duration_ms;
 };
+/* Loads libcurl now. For a process that forks children which will need it. */
+void http_preload(void);
 /* ERR_UNREACHABLE (refused, no route, name unknown, TLS failed: each in words), ERR_TIMEOUT, ERR_REFUSED (address policy),
  * ERR_TOO_LARGE, ERR_INVALID (URL). Any HTTP status is success here. */
 /* Messages name the origin of the URL only: paths and queries may be secret. */

@@ -144,7 +144,6 @@ static void check_drift(struct planning *planning)
 static int check_disk(struct op *op, struct planning *planning, struct err *err)
 {
 	uint64_t available;
-	_cleanup_free_ char *size = NULL;
 	int r;
 
 	r = fs_free_bytes(op->workspace->places.state_dir, &available, err);
