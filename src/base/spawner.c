@@ -29,7 +29,7 @@
 #define MESSAGE_MAX     (256 * 1024)
 #define ANSWER_LIMIT_S  30
 #define FDS_MAX         6
-#define IDLE_MS 1 /* no request for so long: time to warm up */
+#define IDLE_MS         1 /* no request for so long: time to warm up */
 #define LAST_WAIT_MS    1000
 #define FLAG_ENTRY      1u
 #define FLAG_DETACH     2u
