@@ -137,7 +137,8 @@ static void check_drift(struct planning *planning)
 		if (!recorded)
 			continue;
 		findings_add(planning->findings, "system_state", !strcmp(recorded, now), SEVERITY_WARNING, name, NULL,
-			strcmp(recorded, now) ? "drift: '%s' was recorded, '%s' is there now" : "is as recorded: '%s'", recorded, now);
+			strcmp(recorded, now) ? "drift: '%s' was recorded, %s%s%s is there now" : "is as recorded: '%s'", recorded,
+			*now ? "'" : "", *now ? now : "nothing", *now ? "'" : "");
 	}
 }
 
