@@ -95,7 +95,8 @@ static int deliver(struct workspace *workspace, const void *ctx, const struct no
 static int record_delivery(struct workspace *workspace, const void *ctx, const struct notification *notification, const char *recipient,
 	int r, const struct err *why, struct err *err)
 {
-	bool final = r < 0 && (notification->attempts + 1 >= NOTIFY_ATTEMPTS || r == -ERR_INVALID || r == -ERR_UNSUPPORTED);
+	bool final = r < 0 &&
+		(notification->attempts + 1 >= NOTIFY_ATTEMPTS || r == -ERR_INVALID || r == -ERR_UNSUPPORTED || r == -ERR_REFUSED);
 	struct entry entry = {
 		.kind = r < 0 ? ENTRY_NOTIFICATION_FAILED : ENTRY_NOTIFICATION_DELIVERED,
 		.environment = notification->environment,

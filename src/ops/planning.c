@@ -9,9 +9,11 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "core/run.h"
 #include "core/steptype.h"
 
 #define CHECK_TIMEOUT_MS 30000
+#define RANKED_MAX       500 /* newest deployments that are ranked */
 #define CANDIDATES_ASKED 8
 #define DISK_FREE_MIN    (64u << 20)
 
@@ -315,6 +317,32 @@ static int named_target(struct op *op, struct planning *planning, const struct p
 	return generate_for(op, planning, input, target, err);
 }
 
+/* A plan may depend on others: each must have completed in this environment before. */
+static int check_plan_dependencies(struct op *op, struct planning *planning, struct err *err)
+{
+	const struct plan *plan = planning->generated.plan;
+	struct run_row *runs;
+	size_t count;
+	int r;
+
+	if (!plan->dependencies || !*plan->dependencies)
+		return 0;
+	r = store_runs(op->workspace->store, op->ctx, planning->environment->name, run_status_name(RUN_COMPLETED), 0, &runs, &count, err);
+	if (r < 0)
+		return r;
+	for (const char **needed = plan->dependencies; *needed; needed++) {
+		bool found = false;
+
+		for (size_t i = 0; i < count && !found; i++)
+			found = runs[i].plan_id && !strcmp(runs[i].plan_id, *needed);
+		findings_add(planning->findings, "plan_dependencies", found, SEVERITY_ERROR, NULL, NULL,
+			found ? "plan '%s', on which this one depends, has completed here"
+			      : "plan '%s', on which this one depends, has not completed here yet",
+			*needed);
+	}
+	return 0;
+}
+
 static int read_saved_plan(struct op *op, struct planning *planning, const struct planning_input *input, struct err *err)
 {
 	const char *path = fs_join(op->ctx, op->workspace->dir, input->plan_file);
@@ -335,13 +363,47 @@ static int read_saved_plan(struct op *op, struct planning *planning, const struc
 	planning->generated.document = json_keep(op->ctx, plan_json(planning->generated.plan));
 	planning->generated.not_reverted = mem_array(op->ctx, const char *, 1);
 	rank(op, planning, NULL);
-	return gather_findings(op, planning, input, err);
+	r = gather_findings(op, planning, input, err);
+	return r < 0 ? r : check_plan_dependencies(op, planning, err);
+}
+
+/* The deployment of that name among those that are ranked; it joins them when it is older than they. */
+static struct deployment *ranked(struct op *op, struct planning *planning, const struct deployment *deployment)
+{
+	struct deployment *there = deployment_by_id(planning, deployment->id);
+
+	if (there)
+		return there;
+	there = mem_dup(op->ctx, deployment, sizeof(*deployment));
+	planning->deployments = mem_resize(op->ctx, planning->deployments, struct deployment *, planning->deployment_count + 1);
+	planning->deployments[planning->deployment_count++] = there;
+	return there;
+}
+
+/* The newest deployments, and, however old, the one that runs and the last stable one. */
+static int find_deployments(struct op *op, struct planning *planning, struct err *err)
+{
+	const char *environment = planning->environment->name;
+	struct store *store = op->workspace->store;
+	struct deployment found;
+	int r;
+
+	r = store_deployments(store, op->ctx, environment, RANKED_MAX, &planning->deployments, &planning->deployment_count, err);
+	if (r < 0)
+		return r;
+	r = store_present(store, op->ctx, environment, &found, err);
+	if (r == 0)
+		planning->present = ranked(op, planning, &found);
+	else if (r != -ERR_NOT_FOUND)
+		return r;
+	r = store_last_stable(store, op->ctx, environment, planning->present ? planning->present->id : NULL, &found, err);
+	if (r == 0)
+		(void)ranked(op, planning, &found);
+	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
 static int look_around(struct op *op, const struct planning_input *input, struct planning *planning, struct err *err)
 {
-	struct deployment present, *kept;
-	struct err none = ERR_INIT;
 	int r;
 
 	r = workspace_environment(op->workspace, input->environment, &planning->environment, err);
@@ -350,18 +412,9 @@ static int look_around(struct op *op, const struct planning_input *input, struct
 	for (const char **target = input->targets; target && *target; target++)
 		if (!environment_component(planning->environment, *target))
 			return err_set(err, ERR_NOT_FOUND, "environment '%s' has no component '%s'", input->environment, *target);
-	r = store_deployments(op->workspace->store, op->ctx, input->environment, 0, &planning->deployments, &planning->deployment_count,
-		err);
+	r = find_deployments(op, planning, err);
 	if (r < 0)
 		return r;
-	r = store_present(op->workspace->store, op->ctx, input->environment, &present, &none);
-	if (r == 0) {
-		kept = deployment_by_id(planning, present.id);
-		planning->present = kept;
-	} else if (r != -ERR_NOT_FOUND) {
-		*err = none;
-		return r;
-	}
 	if (op->tell)
 		op->tell(op->user, mem_printf(op->ctx, "observing %zu components", planning->environment->component_count));
 	return workspace_observe(op, planning->environment, NULL, &planning->observed, err);

@@ -175,3 +175,21 @@ describe('a rollback that fails', () => {
     assert.equal(world.json(['audit', 'verify']).intact, true)
   })
 })
+
+describe('a plan that depends on another', () => {
+  const world = World.bare('project: p\nenvironments:\n  production:\n    components:\n      flags: {driver: flags}\n')
+  const plan = (id, dependencies) => world.writePlan(`${id}.json`, { id, name: id, dependencies, steps: [{ id: 'set', type: 'feature-flag', parameters: { flagKey: id, targetState: true } }] })
+  const run = (file) => world.run(['rollback', 'production', '--plan', file, '--reason', 'test', '--yes'])
+
+  after(() => world.remove())
+
+  it('is refused until that one has completed', () => {
+    const first = plan('first', []), second = plan('second', ['first'])
+
+    const refused = run(second)
+    assert.equal(refused.code, 3)
+    assert.match(refused.err, /'first', on which this one depends, has not completed/)
+    assert.equal(run(first).code, 0)
+    assert.equal(run(second).code, 0)
+  })
+})
