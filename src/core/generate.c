@@ -306,13 +306,22 @@ static bool part_touched(const struct part *part)
 }
 
 /* A probe of no component is about the environment as a whole and runs with any of them. */
+/* Its probes tell whether the rollback worked: it was touched, or uses something that was. */
+static bool is_verified(const struct parts *parts, size_t index)
+{
+	for (size_t k = 0; k < parts->count; k++)
+		if (part_touched(&parts->list[k]) && (k == index || SET_HAS(parts->needs + index * parts->words, k)))
+			return true;
+	return false;
+}
+
 static bool has_probe(const struct environment *environment, const struct parts *parts)
 {
 	for (size_t i = 0; i < environment->probe_count; i++) {
 		if (!environment->probes[i].component)
 			return true;
 		for (size_t k = 0; k < parts->count; k++)
-			if (part_touched(&parts->list[k]) && strcmp(parts->list[k].component->name, environment->probes[i].component) == 0)
+			if (is_verified(parts, k) && strcmp(parts->list[k].component->name, environment->probes[i].component) == 0)
 				return true;
 	}
 	return false;
@@ -328,7 +337,7 @@ static void make_verify(struct making *making)
 	step = new_step(making, mem_strdup(making->tmp, "verify"), "Verify health", "health");
 	components = json_array();
 	for (size_t i = 0; i < parts->count; i++)
-		if (part_touched(&parts->list[i]))
+		if (is_verified(parts, i))
 			json_array_append_new(components, json_string(parts->list[i].component->name));
 	json_object_set_new(json_object_get(step, "parameters"), "components", components);
 	needs = json_array();

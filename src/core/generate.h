@@ -8,7 +8,7 @@
  * anything but flags goes back. With `only`, other components stay as they are, also services that would be restarted: not_reverted says so.
  * Ids of steps: <verb>-<component>, with the verbs stop, release (code), restore (configuration, data), clear, start, shift (traffic); flag-<key>; verify.
  * An order that others imply is not written: a step that waits for one of its own phase does not name those of the phase before.
- * The last step (type health) runs the probes of the touched components, unless there are none. */
+ * The last step (type health) runs the probes of the touched components and of those that need them, unless there are none. */
 #ifndef CORE_GENERATE_H
 #define CORE_GENERATE_H
 

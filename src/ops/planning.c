@@ -102,6 +102,21 @@ static void check_compatibility(struct op *op, struct planning *planning, const 
 	compat_check(&facts, planning->findings);
 }
 
+/* A deployment in which a critical component was not there or did not run is no proven state, whatever the probes said of something else. */
+static void check_complete(struct planning *planning)
+{
+	for (size_t i = 0; i < planning->environment->component_count; i++) {
+		const struct component *component = &planning->environment->components[i];
+		const char *state = json_str(json_object_get(planning->target->components, component->name), "state", "");
+		bool missing = !strcmp(state, "stopped") || !strcmp(state, "absent");
+
+		if (component->critical)
+			findings_add(planning->findings, "target_complete", !missing, SEVERITY_ERROR, component->name, NULL,
+				missing ? "it is critical, and was %s when the target was recorded" : "was %s when the target was recorded",
+				*state ? state : "there");
+	}
+}
+
 static void check_target_itself(struct planning *planning)
 {
 	const struct deployment *target = planning->target;
@@ -169,6 +184,7 @@ static int gather_findings(struct op *op, struct planning *planning, const struc
 	if (!planning->target)
 		return 0;
 	check_target_itself(planning);
+	check_complete(planning);
 	check_compatibility(op, planning, input);
 	return check_components(op, planning, input, err);
 }
@@ -235,7 +251,7 @@ static char *candidates_text(const void *ctx, const struct planning *planning)
 static bool blocks_candidate(const struct finding *finding)
 {
 	static const char *const about_target[] = { "artefact_available", "schema_compatibility", "config_compatibility",
-		"migration_reversible", "target_content", "service_dependencies" };
+		"migration_reversible", "target_content", "service_dependencies", "target_complete" };
 
 	if (finding->passed || finding->severity != SEVERITY_ERROR)
 		return false;

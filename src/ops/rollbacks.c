@@ -99,6 +99,25 @@ static int refuse(struct op *op, const struct rollback_params *p, const struct p
 	return -ERR_REFUSED;
 }
 
+/* Everything is there already. Whether it works is another question, and the one that people have: the probes answer it. */
+static int nothing_to_do(struct op *op, const struct environment *environment, json_t *answer, struct err *err)
+{
+	json_t *probes;
+	size_t failed;
+	int r;
+
+	r = workspace_probe(op, environment, &probes, &failed, err);
+	if (r < 0)
+		return r;
+	json_put(answer, "probes", probes);
+	if (failed)
+		return err_set(err, ERR_FAILED,
+			"'%s' is as the target was recorded, so there is nothing to take back, but %zu of %zu probes fail; "
+			"choose another target with --to, or start what is down",
+			environment->name, failed, environment->probe_count);
+	return 0;
+}
+
 static int rollbacks_create(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	const struct rollback_params *p = params;
@@ -133,10 +152,10 @@ static int rollbacks_create(struct op *op, const void *params, json_t **ret, str
 		return err_set(err, ERR_CHANGED, "the plan now has hash %s, not %s: state or target changed since it was looked at",
 			planning->hash, p->plan_hash);
 	json_put_flag(*ret, "dryRun", p->dry_run);
-	if (p->dry_run || planning->generated.plan->step_count == 0)
-		return findings_blocking(planning->findings) && !p->force && planning->generated.plan->step_count
-			? refuse(op, p, planning, err)
-			: 0;
+	if (planning->generated.plan->step_count == 0)
+		return p->dry_run ? 0 : nothing_to_do(op, environment, *ret, err);
+	if (p->dry_run)
+		return findings_blocking(planning->findings) && !p->force ? refuse(op, p, planning, err) : 0;
 	if (findings_blocking(planning->findings) && !p->force)
 		return refuse(op, p, planning, err);
 	if (op->confirm) {

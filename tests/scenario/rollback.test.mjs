@@ -176,6 +176,50 @@ describe('a rollback that fails', () => {
   })
 })
 
+describe('what is not well is said', () => {
+  let world, proven
+
+  before(async () => {
+    world = await World.make()
+    world.deploy('1.0.0')
+    proven = world.json(['record', 'production', '--version', '1.0.0', '--status', 'passing'])
+  })
+  after(() => world.remove())
+
+  it('a confirmation that names something else is refused, also with --yes', () => {
+    const result = world.run(['undo', '--yes', '--confirm', 'prod'])
+
+    assert.equal(result.code, 2)
+    assert.match(result.err, /does not name 'production'/)
+  })
+
+  it('nothing to do is no success while the probes fail', () => {
+    const stop = world.writePlan('stop.json', { id: 'stop', name: 'stop', steps: [{ id: 'stop', type: 'service', parameters: { service: 'api', action: 'stop' } }] })
+
+    world.json(['rollback', 'production', '--plan', stop, '--reason', 'stop it', '--yes'])
+    const down = world.json(['record', 'production', '--version', '1.0.1'])
+    const result = world.run(['rollback', 'production', '--to', down.id, '--reason', 'x', '--yes', '--force'])
+    assert.equal(result.code, 1, result.out + result.err)
+    assert.match(result.err, /probes fail/)
+  })
+
+  it('a deployment that was recorded with a critical component stopped is no candidate', () => {
+    const half = world.json(['record', 'production', '--version', '1.0.2', '--status', 'passing'])
+    world.json(['record', 'production', '--version', '1.0.3'])
+    const answer = world.json(['rollback', 'production', '--dry-run'])
+
+    assert.equal(answer.target.deploymentId, proven.id)
+    assert.match(answer.candidates.find(({ id }) => id === half.id).why, /critical/)
+  })
+
+  it('what needs the part that goes back is verified too, though it is not touched itself', () => {
+    const { steps } = world.json(['plan', 'production', '--to', proven.id]).plan
+
+    assert.equal(steps.at(-1).type, 'health')
+    assert.ok(steps.at(-1).parameters.components.includes('api'))
+  })
+})
+
 describe('a plan that depends on another', () => {
   const world = World.bare('project: p\nenvironments:\n  production:\n    components:\n      flags: {driver: flags}\n')
   const plan = (id, dependencies) => world.writePlan(`${id}.json`, { id, name: id, dependencies, steps: [{ id: 'set', type: 'feature-flag', parameters: { flagKey: id, targetState: true } }] })

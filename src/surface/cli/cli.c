@@ -67,13 +67,11 @@ static int typed_name(struct cli *cli, const char *name, const char *what, struc
 	char *answer;
 	int r;
 
-	if (cli->yes)
+	/* A name that does not fit is a mistake, whatever else was said. */
+	if (cli->confirm && strcmp(cli->confirm, name) != 0)
+		return err_set(err, ERR_USAGE, "--confirm=%s does not name '%s': nothing was changed", cli->confirm, name);
+	if (cli->yes || cli->confirm)
 		return 0;
-	if (cli->confirm) {
-		if (strcmp(cli->confirm, name) != 0)
-			return err_set(err, ERR_USAGE, "--confirm=%s does not name '%s': nothing was changed", cli->confirm, name);
-		return 0;
-	}
 	r = ask(cli, mem_printf(cli->ctx, "%s Type %s to go on: ", what, styled(cli, "bold", name)),
 		named ? mem_printf(cli->ctx, "--yes or --confirm=%s", name) : "--yes", &answer, err);
 	cli->declined = r == -ERR_CANCELLED;
