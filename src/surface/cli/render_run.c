@@ -10,7 +10,7 @@ static const char *get(const json_t *object, const char *key)
 	return json_str(object, key, "");
 }
 
-static void print_candidates(struct cli *cli, json_t *candidates)
+static void print_candidates(struct cli *cli, json_t *candidates, const char *present)
 {
 	size_t count = json_array_size(candidates), index;
 	const char **cells = mem_array(cli->ctx, const char *, count * 4 + 1);
@@ -20,9 +20,13 @@ static void print_candidates(struct cli *cli, json_t *candidates)
 	if (!count)
 		return;
 	json_array_foreach(candidates, index, candidate) {
-		bool eligible = json_flag(candidate, "eligible", false);
+		bool eligible = json_flag(candidate, "eligible", false), runs_now = !strcmp(get(candidate, "id"), present);
 
-		cells[index * 4] = mark_text(cli, json_flag(candidate, "lastStable", false) ? MARK_OK : eligible ? MARK_NONE : MARK_FAIL);
+		cells[index * 4] = runs_now ? "now"
+					    : mark_text(cli,
+						      json_flag(candidate, "lastStable", false) ? MARK_OK
+							      : eligible                        ? MARK_NONE
+												: MARK_FAIL);
 		cells[index * 4 + 1] = get(candidate, "version");
 		cells[index * 4 + 2] = get(candidate, "id");
 		cells[index * 4 + 3] = get(candidate, "why");
@@ -117,7 +121,7 @@ void render_plan(struct cli *cli, json_t *answer, const struct err *err)
 	size_t index;
 
 	(void)err;
-	print_candidates(cli, json_object_get(answer, "candidates"));
+	print_candidates(cli, json_object_get(answer, "candidates"), get(json_object_get(answer, "present"), "deploymentId"));
 	if (!json_object_get(answer, "plan"))
 		return;
 	if (json_object_get(answer, "target"))

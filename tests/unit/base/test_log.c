@@ -97,7 +97,8 @@ static void errors(void **state)
 	(void)err_set(&error, ERR_CONFLICT, "held by web2");
 	log_err(LOG_ERROR, &error);
 	assert_string_equal(logged(buffer, sizeof(buffer)),
-		"error held by web2 code=conflict hint=\"wait for the other run, or see `unship status`\"\n");
+		"error held by web2 code=conflict hint=\"`unship status` shows the other run; when nobody carries it out any more, `unship resume` goes on "
+		"with it and `unship cancel` takes it back\"\n");
 	error.line = 3;
 	error.column = 14;
 	log_err(LOG_ERROR, &error);

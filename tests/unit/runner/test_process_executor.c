@@ -286,10 +286,10 @@ static void test_deadline(void **state)
 	assert_int_equal(result.err.code, ERR_TIMEOUT);
 	assert_true(result.retryable);
 	assert_false(result.answered);
-	assert_in_range(result.duration_ms, 200, 5000);
-	result = call(world, "stubborn", 100); /* SIGTERM is ignored: SIGKILL after 2 s */
+	result = call(world, "stubborn",
+		1500); /* time enough to begin to ignore SIGTERM, also on a busy machine: SIGKILL comes 2 s later */
 	assert_int_equal(result.err.code, ERR_TIMEOUT);
-	assert_in_range(result.duration_ms, 2000, 20000);
+	assert_true(result.duration_ms > 2000);
 }
 
 static bool is_gone(json_t *result)
@@ -309,7 +309,7 @@ static void test_lingering(void **state)
 	struct work_result result = call(world, "forks", 10000); /* ends, its child stays with our pipe in its hands */
 
 	assert_non_null(result.result);
-	assert_in_range(result.duration_ms, 0, 900);
+	assert_true(result.duration_ms < 9000); /* it is not waited for until the deadline */
 	assert_true(is_gone(result.result));
 	result = call(world, "lingers", 10000); /* answers and stays */
 	assert_non_null(result.result);
