@@ -40,7 +40,7 @@ static const struct field reason_fields[] = { FIELD_STR(struct deployment_params
 	FIELD_STR(struct deployment_params, reason, REQUIRED, "why"), FIELD_END };
 
 /* Versions given by hand go over the observed ones. A component that can neither be observed nor was given is an error: a registry with holes is worse than none. */
-static int merge_given(struct op *op, const struct environment *environment, json_t *observed, json_t *given, struct err *err)
+static int merge_given(const struct environment *environment, json_t *observed, json_t *given, struct err *err)
 {
 	const char *name;
 	json_t *value;
@@ -62,7 +62,6 @@ static int merge_given(struct op *op, const struct environment *environment, jso
 			return err_set(err, ERR_DRIVER, "component '%s' cannot be observed: %s; give its version with --component %s=REF",
 				name, json_str(error, "message", ""), name);
 	}
-	(void)op;
 	return 0;
 }
 
@@ -167,7 +166,7 @@ static int deployments_record(struct op *op, const void *params, json_t **ret, s
 	if (r == 0)
 		r = workspace_observe(op, environment, NULL, &observed, err);
 	if (r == 0)
-		r = merge_given(op, environment, observed, p->component, err);
+		r = merge_given(environment, observed, p->component, err);
 	if (r == 0)
 		r = keep_content(op, environment, id, err);
 	if (r < 0)

@@ -75,7 +75,7 @@ static void print_differences(struct cli *cli, json_t *differences)
 
 static void print_findings(struct cli *cli, json_t *findings)
 {
-	size_t index, passed = 0, shown = 0;
+	size_t index, passed = 0;
 	json_t *finding;
 
 	json_array_foreach(findings, index, finding)
@@ -86,7 +86,6 @@ static void print_findings(struct cli *cli, json_t *findings)
 
 		if (json_flag(finding, "passed", false))
 			continue;
-		shown++;
 		out(cli, "  %s %s%s%s: %s",
 			mark_text(cli,
 				!strcmp(severity, "error")             ? MARK_FAIL
@@ -94,7 +93,6 @@ static void print_findings(struct cli *cli, json_t *findings)
 								       : MARK_NONE),
 			component, *component ? ": " : "", get(finding, "name"), get(finding, "message"));
 	}
-	(void)shown;
 	out(cli, "%s", "");
 }
 
