@@ -51,7 +51,23 @@ struct entry {
 #define ENTRY_NOTIFICATION_DELIVERED "notification.delivered" /* {notification, recipient, attempt} */
 #define ENTRY_NOTIFICATION_FAILED    "notification.failed"    /* {notification, recipient, attempt, message, final} */
 #define ENTRY_PLAN_SAVED             "plan.saved"             /* {plan, planHash, path} */
-#define ENTRY_REFUSED                "refused"                /* {operation, code, message, findings} */
+#define ENTRY_REFUSED                "refused"                /* {operation, code, message, findings, origin} */
+/* Access; store/access.h folds them. Never a secret nor its hash */
+#define ENTRY_PRINCIPAL_ADDED        "principal.added"     /* {principal, name, kind, grants, subject} */
+#define ENTRY_PRINCIPAL_CHANGED      "principal.changed"   /* {principal, grants, password: true when it was set} */
+#define ENTRY_PRINCIPAL_REMOVED      "principal.removed"   /* {principal, name} */
+#define ENTRY_TOKEN_CREATED          "token.created"       /* {token, principal, name, permissions, environments, expires} */
+#define ENTRY_TOKEN_REVOKED          "token.revoked"       /* {token, reason} */
+#define ENTRY_SESSION_BEGUN          "session.begun"       /* {session, principal, origin, agent, method: password|oidc|bootstrap} */
+#define ENTRY_SESSION_ENDED          "session.ended"       /* {session, reason: signed out|revoked|removed} */
+#define ENTRY_LOGIN_REFUSED          "login.refused"       /* {name, origin, reason} */
+#define ENTRY_APPROVAL_REQUESTED     "approval.requested"  /* core/approval.h */
+#define ENTRY_APPROVAL_GIVEN         "approval.given"      /* {approval, principal, approves, reason} */
+#define ENTRY_APPROVAL_USED          "approval.used"       /* {approval, run} */
+#define ENTRY_APPROVAL_WITHDRAWN     "approval.withdrawn"  /* {approval, reason} */
+#define ENTRY_BREAKGLASS_OPENED      "breakglass.opened"   /* {breakglass, principal, reason, until} */
+#define ENTRY_BREAKGLASS_CLOSED      "breakglass.closed"   /* {breakglass} */
+#define ENTRY_BREAKGLASS_REVIEWED    "breakglass.reviewed" /* {breakglass, reviewer, note} */
 
 /* The bytes that are hashed, in ctx. */
 char *entry_canonical(const void *ctx, const struct entry *entry);

@@ -26,6 +26,13 @@ struct notify_rule {
 	json_t *config;
 };
 
+/* How many other people must approve what changes this environment: `approvals: {required: 2, expires: 1h, for: [force, execute]}`. */
+struct approval_rule {
+	int64_t required;     /* distinct people beside the one who asks; 0: none, but one for `force` in a protected environment */
+	int64_t expires_ms;   /* how long a request waits, and how long its approval holds; default 1 h */
+	unsigned permissions; /* set (core/access.h): what needs it; default execute, force, emergency when `required` is given */
+};
+
 struct objectives {
 	int64_t rollback_ms, flags_off_ms, notify_ms, health_ms, stable_ms;
 }; /* defaults 60s, 10s, 10s, 2m, 15m */
@@ -41,6 +48,21 @@ struct environment {
 	size_t notify_count;
 	json_t *triggers; /* object or NULL; read by watch/ */
 	struct objectives objectives;
+	struct approval_rule approvals; /* environments.NAME.approvals */
+};
+
+/* `server:` of the project file: what `unship serve` listens to and trusts. Nested parts are checked here by the tables of those who use them. */
+struct server_config {
+	const char *listen;                /* default "127.0.0.1:8321" */
+	const char *certificate, *key;     /* PEM files; both or none */
+	const char **hosts;                /* names that a Host header may hold beside the address itself; NULL */
+	const char **origins;              /* web origins that may ask for flags and events from a browser; NULL */
+	int64_t workers;                   /* threads for what may block; default 4 */
+	json_t *oidc;                      /* {issuer, clientId, clientSecret, scopes, groupsClaim, grants}; NULL */
+	struct probe_config *dependencies; /* of /api/health: {database: {type: tcp, ...}, redis: ..., stripe: ...} */
+	size_t dependency_count;
+	json_t *hooks; /* {NAME: {type: alertmanager|generic|github, secret, ...}}; NULL */
+	json_t *sinks; /* [{url, format: cloudevents|cdevents, ...}]; NULL */
 };
 
 struct project {
@@ -50,6 +72,7 @@ struct project {
 	int64_t snapshots_keep; /* default 20 */
 	json_t *snapshots_seal; /* NULL: not sealed */
 	const char *store;      /* "sqlite" or postgres://... */
+	struct server_config server;
 	const struct doc *doc;
 };
 

@@ -6,20 +6,11 @@
 #ifndef OPS_OPERATION_H
 #define OPS_OPERATION_H
 
+#include "core/access.h"
 #include "data/fields.h"
 #include "data/json.h"
+#include "data/shape.h"
 #include "ops/workspace.h"
-
-enum permission {
-	PERMIT_VIEW,
-	PERMIT_PLAN,
-	PERMIT_EXECUTE,
-	PERMIT_APPROVE,
-	PERMIT_FORCE,
-	PERMIT_EMERGENCY,
-	PERMIT_FLAGS,
-	PERMIT_ADMINISTER
-};
 
 struct operation {
 	const char *name;          /* "deployments.record": resource.verb */
@@ -29,6 +20,9 @@ struct operation {
 	const struct field *fields;
 	size_t params_size;
 	bool anywhere; /* works without a project: op->workspace may be NULL */
+	bool local;    /* the command line in the project's directory only: it works on the caller's files */
+	bool destructive, idempotent;  /* for callers that are machines: may take away what cannot be had back; calling it twice does no more than once. GET: neither, and both */
+	const struct shape *answer;    /* members of the answer; NULL: not described yet */
 	/* *ret: the answer, kept in op->ctx. An error may come with an answer too (a refused rollback still tells its findings): *ret is then set as well. */
 	int (*handler)(struct op *op, const void *params, json_t **ret, struct err *err);
 };

@@ -2,6 +2,7 @@
 #ifndef OPS_WORKSPACE_H
 #define OPS_WORKSPACE_H
 
+#include "core/access.h"
 #include "core/call.h"
 #include "core/executor.h"
 #include "core/project.h"
@@ -16,7 +17,11 @@ struct op {
 	void *ctx;                   /* talloc: everything of this request */
 	struct workspace *workspace; /* NULL only for operations that work anywhere */
 	const struct catalogue *catalogue;
-	const char *actor; /* "ana@laptop" */
+	const char *actor;                 /* "ana@laptop"; the principal's name where there is one */
+	const struct principal *principal; /* NULL: the command line on the project's own store, where everything is permitted */
+	const char *origin;                /* where the request came from: an address, "mcp", NULL: here */
+	/* A server's: takes a run that was requested or is to be resumed, and carries it out on a thread of its own; the answer then tells the run as it stands. NULL: the calling thread carries it out. */
+	int (*hand_over)(void *user, const char *environment, const char *run_id, struct err *err);
 	/* Live view of a run; may be NULL. As in runner.h. */
 	void (*watch)(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share,
 		const char *message);
