@@ -13,6 +13,7 @@ struct child_spec {
 	int dir;          /* folder to start in */
 	int report;       /* an errno (int) is written here when the program could not be started; closed without a byte when it runs */
 	bool detach;
+	bool warm; /* an entry: its hook is called first */
 };
 
 /* How a child ended, as the spawner writes it on the status descriptor. */

@@ -173,18 +173,31 @@ int fs_write_atomic(const char *path, const void *bytes, size_t size, mode_t mod
 	return fs_sync_dir(dir, err);
 }
 
-int fs_mkdirs(const char *path, mode_t mode, struct err *err)
+static int sync_parent(const char *path, struct err *err)
+{
+	_cleanup_talloc_ char *dir = parent_dir(NULL, path);
+
+	return fs_sync_dir(dir, err);
+}
+
+static int make_dirs(const char *path, mode_t mode, bool durable, struct err *err)
 {
 	_cleanup_talloc_ char *copy = mem_strdup(NULL, path);
 
 	for (char *slash = copy + (*copy == '/'); slash; slash = *slash ? slash + 1 : NULL) {
+		bool made;
 		char kept;
+		int r;
 
 		slash += strcspn(slash, "/");
 		kept = *slash;
 		*slash = 0;
-		if (*copy && mkdir(copy, mode) < 0 && errno != EEXIST && !(kept && fs_is_dir(copy))) /* EROFS, EACCES for what is there */
+		made = *copy && mkdir(copy, mode) == 0;
+		if (*copy && !made && errno != EEXIST && !(kept && fs_is_dir(copy))) /* EROFS, EACCES for what is there */
 			return err_errno(err, errno, "%s", path);
+		r = made && durable ? sync_parent(copy, err) : 0;
+		if (r < 0)
+			return r;
 		*slash = kept;
 		if (!kept)
 			break;
@@ -192,6 +205,16 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *err)
 	if (!fs_is_dir(path))
 		return err_errno(err, ENOTDIR, "%s", path);
 	return 0;
+}
+
+int fs_mkdirs(const char *path, mode_t mode, struct err *err)
+{
+	return make_dirs(path, mode, false, err);
+}
+
+int fs_mkdirs_durable(const char *path, mode_t mode, struct err *err)
+{
+	return make_dirs(path, mode, true, err);
 }
 
 static int remove_entry(int parent, const char *name, int depth, struct err *err);

@@ -13,8 +13,10 @@ must_check int fs_read(const void *ctx, const char *path, size_t max, char **ret
 /* Replaces `path` as a whole: temporary file beside it, fsync, rename, fsync of the directory. Keeps mode and owner of an existing file;
  * a new one gets `mode`. A symbolic link is written through to the file that it points to. After a crash the old or the new content stands there, never a mix. */
 must_check int fs_write_atomic(const char *path, const void *bytes, size_t size, mode_t mode, struct err *err);
-/* Like mkdir -p. */
+/* Like mkdir -p. A loss of power may undo it. */
 must_check int fs_mkdirs(const char *path, mode_t mode, struct err *err);
+/* The same, and each folder that was missing stays: also what is flushed inside of a folder is lost with it when nothing leads there. */
+must_check int fs_mkdirs_durable(const char *path, mode_t mode, struct err *err);
 /* Removes a file or a whole tree, never following links; a missing path is success. */
 must_check int fs_remove_tree(const char *path, struct err *err);
 /* Copies a regular file, its mode and mtime (and owner when permitted); durable when `sync`. The destination must not exist. */

@@ -239,7 +239,10 @@ static int explain_failure(const char *name, int error, struct err *err)
 static int start_child(const struct proc_spec *spec, struct plumbing *p, struct proc *ret, struct err *err)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
-	struct child_spec child = { .argv = (char *const *)spec->argv, .env = make_env(ctx, spec), .detach = spec->detach };
+	struct child_spec child = { .argv = (char *const *)spec->argv,
+		.env = make_env(ctx, spec),
+		.detach = spec->detach,
+		.warm = spec->warm };
 	int r = 0;
 
 	if (spec->entry) {

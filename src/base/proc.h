@@ -23,17 +23,19 @@
 struct proc_entry {
 	const char *name;
 	int (*main)(int argc, char **argv);
-	/* Loads what its children will need (a large library), so that later ones have it; NULL: nothing. The spawner calls it once, when it has started a first such child and
-	 * is idle: programs that start none never pay. It must start no thread and leave no descriptor open. */
+	/* Loads what some of its children need (a large library), so that they are forked with it; NULL: nothing. The spawner calls it
+	 * once, before the first child that was
+	 * asked for with `warm`: programs that start none never pay. It must start no thread and leave no descriptor open. */
 	void (*warm)(void);
 };
 
 struct proc_spec {
 	const char *const *argv; /* NULL-terminated; argv[0] searched in PATH, or the name of a proc_entry when `entry` */
 	bool entry;              /* run a registered entry in a forked child, no exec */
-	const char *const *env;  /* NULL-terminated "NAME=value"; NULL: a clean environment (PATH, HOME, LANG, TZ, TMPDIR of ours) */
-	const char *dir;         /* working directory, NULL: ours */
-	const char *input;       /* written to its standard input, then closed; NULL: /dev/null, unless want_input */
+	bool warm; /* of an entry: this child will need what its hook `warm` loads. A hint; without a spawner it says nothing */
+	const char *const *env; /* NULL-terminated "NAME=value"; NULL: a clean environment (PATH, HOME, LANG, TZ, TMPDIR of ours) */
+	const char *dir;        /* working directory, NULL: ours */
+	const char *input;      /* written to its standard input, then closed; NULL: /dev/null, unless want_input */
 	size_t input_size;
 	bool want_input;         /* give the writing end of its standard input in proc->in instead (SIGPIPE is ignored from then on) */
 	const char *output_path; /* standard output and error appended to this file instead of pipes (services) */

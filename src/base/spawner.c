@@ -29,11 +29,11 @@
 #define MESSAGE_MAX     (256 * 1024)
 #define ANSWER_LIMIT_S  30
 #define FDS_MAX         6
-#define IDLE_MS         1 /* no request for so long: time to warm up */
 #define LAST_WAIT_MS    1000
 #define FLAG_ENTRY      1u
 #define FLAG_DETACH     2u
 #define FLAG_HAS_STATUS 4u
+#define FLAG_WARM       8u
 
 struct request {
 	uint32_t sequence, flags, argc, envc;
@@ -173,15 +173,15 @@ static bool parse_request(const char *message, size_t size, struct child_spec *r
 	return true;
 }
 
-/* An entry whose children will need more than is loaded, and that has had a first child. */
-static const struct proc_entry *cold;
-static const struct proc_entry *warmed;
-
-static void warm_up(void)
+/* Once for each entry: there are few, and a program that starts no child which needs it never pays. */
+static void warm_up(const struct proc_entry *entry)
 {
-	warmed = cold;
-	cold = NULL;
-	warmed->warm();
+	static const struct proc_entry *warmed;
+
+	if (!entry->warm || entry == warmed)
+		return;
+	warmed = entry;
+	entry->warm();
 }
 
 /* Returns the pid or -errno. `fds`: in, out, err, dir, report, and status unless detached. */
@@ -203,8 +203,8 @@ static pid_t serve(size_t size, const int *fds, size_t fd_count, int *ret_pidfd)
 	if (request->flags & FLAG_ENTRY) {
 		spec.entry = child_find_entry(spec.path);
 		spec.path = NULL;
-		if (spec.entry && spec.entry->warm && spec.entry != warmed)
-			cold = spec.entry;
+		if (spec.entry && request->flags & FLAG_WARM)
+			warm_up(spec.entry);
 	}
 	pid = request->flags & FLAG_ENTRY && !spec.entry ? -ENOENT : child_start(&spec, ret_pidfd);
 	free((void *)spec.argv);
@@ -280,11 +280,7 @@ __attribute__((noreturn)) static void spawner_main(int sock, pid_t program)
 	while (getppid() == program) {
 		struct signalfd_siginfo info;
 
-		int ready = poll(waits, 2, cold ? IDLE_MS : -1);
-
-		if (ready == 0 && cold)
-			warm_up();
-		if (ready <= 0)
+		if (poll(waits, 2, -1) <= 0)
 			continue;
 		if (waits[1].revents) {
 			while (read(waits[1].fd, &info, sizeof(info)) > 0)
@@ -392,7 +388,8 @@ static int make_message(const struct child_spec *spec, bool has_status, char **r
 	if (size > MESSAGE_MAX)
 		return err_set(err, ERR_TOO_LARGE, "arguments and environment of '%.64s' take %zu bytes; %d are allowed", name, size,
 			MESSAGE_MAX);
-	request.flags = (spec->entry ? FLAG_ENTRY : 0) | (spec->detach ? FLAG_DETACH : 0) | (has_status ? FLAG_HAS_STATUS : 0);
+	request.flags = (spec->entry ? FLAG_ENTRY : 0) | (spec->detach ? FLAG_DETACH : 0) | (has_status ? FLAG_HAS_STATUS : 0) |
+		(spec->warm ? FLAG_WARM : 0);
 	*ret = mem_check(malloc(size));
 	*ret_size = size;
 	memcpy(*ret, &request, sizeof(request));

@@ -123,6 +123,11 @@ int text_parse_percent(const char *text, double *ret, struct err *err)
 	return 0;
 }
 
+char *text_count(const void *ctx, uint64_t count, const char *noun)
+{
+	return mem_printf(ctx, "%llu %s%s", (unsigned long long)count, noun, count == 1 ? "" : "s");
+}
+
 char *text_format_size(const void *ctx, uint64_t bytes)
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };

@@ -13,6 +13,8 @@ char *text_format_duration(const void *ctx, int64_t ms);
 must_check int text_parse_percent(const char *text, double *ret, struct err *err);
 /* "12 B", "1.5 KiB", "20 MiB". */
 char *text_format_size(const void *ctx, uint64_t bytes);
+/* "1 step", "2 steps": for nouns that take an s. */
+char *text_count(const void *ctx, uint64_t count, const char *noun);
 /* Whole decimal number with optional sign, nothing else around it. */
 must_check int text_parse_int(const char *text, int64_t min, int64_t max, int64_t *ret, struct err *err);
 

@@ -35,11 +35,11 @@ struct command_params {
 };
 
 static const struct field command_fields[] = {
-	FIELD_LIST(struct command_params, argv, REQUIRED, "program and its arguments; there is no shell"),
-	FIELD_LIST(struct command_params, check, OPTIONAL,
+	FIELD_PROGRAM(struct command_params, argv, REQUIRED, "program and its arguments; there is no shell"),
+	FIELD_PROGRAM(struct command_params, check, OPTIONAL,
 		"program that tells whether the work is done: exit code 0 done, 1 not done, else it cannot tell"),
-	FIELD_LIST(struct command_params, undo, OPTIONAL, "program that takes the work back"),
-	FIELD_PATH(struct command_params, dir, OPTIONAL, "working directory, relative to the project"),
+	FIELD_PROGRAM(struct command_params, undo, OPTIONAL, "program that takes the work back"),
+	FIELD_DIR(struct command_params, dir, OPTIONAL, "working directory, relative to the project"),
 	FIELD_MAP(struct command_params, env, OPTIONAL, "environment variables: text, or secret references"),
 	FIELD_MS(struct command_params, timeout_ms, OPTIONAL, "time limit of each program; the step's own limit holds as well"),
 	FIELD_END,

@@ -27,7 +27,7 @@ struct files_params {
 
 /* clang-format off */
 static const struct field files_fields[] = {
-	FIELD_LIST(struct files_params, paths, REQUIRED, "configuration files, relative to the project; they need not exist"),
+	FIELD_FILES(struct files_params, paths, REQUIRED, "configuration files, relative to the project; they need not exist"),
 	FIELD_END
 };
 /* clang-format on */
@@ -221,7 +221,7 @@ static int write_file(struct driver_call *call, const struct config_file *file, 
 		return fs_is_dir(folder) ? fs_sync_dir(folder, err) : 0;
 	}
 	slash = strrchr(path, '/');
-	r = fs_mkdirs(slash > path ? mem_strndup(call->ctx, path, (size_t)(slash - path)) : "/", 0755, err);
+	r = fs_mkdirs_durable(slash > path ? mem_strndup(call->ctx, path, (size_t)(slash - path)) : "/", 0755, err);
 	if (r == 0)
 		r = fs_write_atomic(path, file->text, file->size, file->mode, err);
 	if (r < 0)

@@ -1,5 +1,5 @@
-/* flags: feature flags of unship's own store. A flag that does not exist counts as "false": flags are never deleted, so that their
- * history stays.
+/* flags: feature flags of unship's own store. A flag that does not exist counts as "false". A state that a defined flag does not
+ * know fails the call.
  *
  * What is wanted comes from the target: {flagKey, targetState}; {group, targetState}; {flags: {key: state}}; or a version whose states
  * capture kept when it was recorded (sourceDir).

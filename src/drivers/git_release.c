@@ -23,8 +23,8 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "data/json.h"
-#include "drivers/git_export.h"
 #include "drivers/release.h"
+#include "vcs/vcs.h"
 
 #define CAPTURED       "release.json"
 #define LOCK_PAUSE_MS  20
@@ -37,8 +37,8 @@ struct release_params {
 };
 
 static const struct field release_fields[] = {
-	FIELD_PATH(struct release_params, repo, DEFAULT("."), "git repository, relative to the project; a bare one is as good"),
-	FIELD_PATH(struct release_params, root, REQUIRED, "directory that holds releases/, shared/ and the link current"),
+	FIELD_SOURCE(struct release_params, repo, DEFAULT("."), "git repository, relative to the project; a bare one is as good"),
+	FIELD_DIR(struct release_params, root, REQUIRED, "directory that holds releases/, shared/ and the link current"),
 	FIELD_STR(struct release_params, ref_prefix, OPTIONAL, "put in front of a version to make the name of its tag, such as v"),
 	FIELD_PATH(struct release_params, subdir, OPTIONAL, "only this directory of the repository"),
 	FIELD_INT(struct release_params, keep, DEFAULT("5"), 1, 1000, "how many releases are kept"),
@@ -56,9 +56,9 @@ struct present {
 /* Where to go. */
 struct wanted {
 	const char *version;
-	char commit[GIT_COMMIT_SIZE]; /* "": not known: only a release that is there can be it */
-	const char *name;             /* of the release directory */
-	struct err why;               /* why the commit is not known */
+	char commit[VCS_SHA_SIZE]; /* "": not known: only a release that is there can be it */
+	const char *name;          /* of the release directory */
+	struct err why;            /* why the commit is not known */
 };
 
 static const struct release_params *params(const struct driver_call *call)
@@ -133,7 +133,7 @@ static const char *release_name(struct driver_call *call, const char *version, c
 }
 
 /* The commit that capture kept with the deployment, when it is of this version. */
-static bool kept_commit(struct driver_call *call, const char *version, char ret[GIT_COMMIT_SIZE])
+static bool kept_commit(struct driver_call *call, const char *version, char ret[VCS_SHA_SIZE])
 {
 	struct err ignored = ERR_INIT;
 	const char *commit;
@@ -145,9 +145,9 @@ static bool kept_commit(struct driver_call *call, const char *version, char ret[
 		json_parse(call->ctx, text, size, 65536, &kept, &ignored) < 0)
 		return false;
 	commit = json_str(kept, "commit", "");
-	if (strcmp(json_str(kept, "version", ""), version) != 0 || strlen(commit) != GIT_COMMIT_SIZE - 1)
+	if (strcmp(json_str(kept, "version", ""), version) != 0 || strlen(commit) != VCS_SHA_SIZE - 1)
 		return false;
-	memcpy(ret, commit, GIT_COMMIT_SIZE);
+	memcpy(ret, commit, VCS_SHA_SIZE);
 	return true;
 }
 
@@ -179,26 +179,25 @@ static bool find_release(struct driver_call *call, const char *version, const ch
 static int want(struct driver_call *call, struct wanted *ret, struct err *err)
 {
 	const struct release_params *p = params(call);
-	struct git_source *source;
+	struct vcs *repository;
 	struct release there;
 	int r;
 
 	*ret = (struct wanted){ .version = json_str(call->target, "version", NULL), .why = ERR_INIT };
 	if (!ret->version || !*ret->version)
 		return err_set(err, ERR_INVALID, "target: 'version' is missing");
-	r = git_check_ref(ret->version, err);
+	r = vcs_name_check(ret->version, err);
 	if (r < 0)
 		return r;
 	if (!kept_commit(call, ret->version, ret->commit)) {
-		r = git_source_open(call->ctx, fs_join(call->ctx, call->project_dir, p->repo), &source, &ret->why);
+		r = vcs_open_at(call->ctx, fs_join(call->ctx, call->project_dir, p->repo), &repository, &ret->why);
 		if (r == 0)
-			r = git_resolve(source, p->ref_prefix, ret->version, ret->commit, &ret->why);
+			r = vcs_resolve_name(repository, p->ref_prefix, ret->version, ret->commit, &ret->why);
 		if (r < 0)
 			ret->commit[0] = 0;
 	}
-	if (!ret->commit[0] && find_release(call, ret->version, NULL, &there) && there.commit &&
-		strlen(there.commit) == GIT_COMMIT_SIZE - 1)
-		memcpy(ret->commit, there.commit, GIT_COMMIT_SIZE); /* the tag is gone, but not what was made of it */
+	if (!ret->commit[0] && find_release(call, ret->version, NULL, &there) && there.commit && strlen(there.commit) == VCS_SHA_SIZE - 1)
+		memcpy(ret->commit, there.commit, VCS_SHA_SIZE); /* the tag is gone, but not what was made of it */
 	if (ret->commit[0])
 		ret->name = release_name(call, ret->version, ret->commit);
 	return 0;
@@ -268,8 +267,8 @@ static int release_observe(struct driver_call *call, struct observation *ret, st
 static int release_check(struct driver_call *call, struct findings *ret, struct err *err)
 {
 	const struct release_params *p = params(call);
-	struct git_source *source;
-	char commit[GIT_COMMIT_SIZE];
+	struct vcs *repository;
+	char commit[VCS_SHA_SIZE];
 	struct present present;
 	struct release there;
 	struct wanted wanted;
@@ -294,9 +293,9 @@ static int release_check(struct driver_call *call, struct findings *ret, struct 
 		findings_add(ret, "artefact_available", true, SEVERITY_ERROR, call->name, evidence, "release '%s' is there", there.name);
 		return 0;
 	}
-	r = git_source_open(call->ctx, fs_join(call->ctx, call->project_dir, p->repo), &source, &why);
+	r = vcs_open_at(call->ctx, fs_join(call->ctx, call->project_dir, p->repo), &repository, &why);
 	if (r == 0)
-		r = git_resolve(source, NULL, wanted.commit, commit, &why);
+		r = vcs_resolve_name(repository, NULL, wanted.commit, commit, &why);
 	findings_add(ret, "artefact_available", r == 0, SEVERITY_ERROR, call->name, evidence, "%s",
 		r < 0 ? why.text : mem_printf(call->ctx, "'%s' is commit %.12s", wanted.version, wanted.commit));
 	return 0;
@@ -333,7 +332,7 @@ static int take_lock(struct driver_call *call, int *ret_fd, struct err *err)
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	r = fs_mkdirs(root_path(call, "releases"), 0755, err);
+	r = fs_mkdirs_durable(root_path(call, "releases"), 0755, err);
 	if (r < 0)
 		return r;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -378,9 +377,9 @@ static int link_shared(struct driver_call *call, const char *release, const char
 		if (*c == '/')
 			target = mem_append(target, "../");
 	target = mem_appendf(target, "shared/%s", path);
-	r = fs_mkdirs(shared_parent, 0755, err);
+	r = fs_mkdirs_durable(shared_parent, 0755, err);
 	if (r == 0)
-		r = fs_mkdirs(parent, 0755, err);
+		r = fs_mkdirs_durable(parent, 0755, err);
 	if (r == 0)
 		r = fs_remove_tree(at, err);
 	if (r == 0)
@@ -407,13 +406,13 @@ static int make_release(struct driver_call *call, const struct wanted *wanted, s
 		.created_ms = clock_wall_ms() };
 	const char *temporary = root_path(call, mem_printf(call->ctx, "releases/.tmp-%s", wanted->name));
 	const char *final = root_path(call, mem_printf(call->ctx, "releases/%s", wanted->name));
-	struct git_source *source;
+	struct vcs *repository;
 	size_t files;
 	int r;
 
-	r = git_source_open(call->ctx, fs_join(call->ctx, call->project_dir, p->repo), &source, err);
+	r = vcs_open_at(call->ctx, fs_join(call->ctx, call->project_dir, p->repo), &repository, err);
 	if (r == 0)
-		r = git_export(source, wanted->commit, p->subdir, temporary, &files, tell_files, call, err);
+		r = vcs_export(repository, wanted->commit, p->subdir, temporary, &files, tell_files, call, err);
 	FAILPOINT("git_release.exported");
 	for (const char **path = p->shared; r == 0 && path && *path; path++)
 		r = link_shared(call, temporary, *path, err);
@@ -602,11 +601,11 @@ static int release_undo(struct driver_call *call, struct err *err)
 		return 0;
 	name = last_part(link);
 	commit = json_str(captured, "commit", "");
-	if (!fs_is_dir(root_path(call, link)) && strlen(commit) == GIT_COMMIT_SIZE - 1 && text_starts_with(link, "releases/")) {
+	if (!fs_is_dir(root_path(call, link)) && strlen(commit) == VCS_SHA_SIZE - 1 && text_starts_with(link, "releases/")) {
 		/* It was removed meanwhile: made again, under the same name. */
 		wanted.version = json_str(captured, "version", name);
 		wanted.name = name;
-		memcpy(wanted.commit, commit, GIT_COMMIT_SIZE);
+		memcpy(wanted.commit, commit, VCS_SHA_SIZE);
 		r = remove_unfinished(call, err);
 		if (r == 0)
 			r = make_release(call, &wanted, err);

@@ -99,56 +99,9 @@ void call_progress(struct driver_call *call, double share, const char *format, .
 	say(call->host, line);
 }
 
-static int read_secret_file(struct driver_call *call, const char *path, const char **ret, struct err *err)
-{
-	size_t size;
-	char *text;
-	int r;
-
-	r = fs_read(call->ctx, path, SECRET_SIZE_MAX, &text, &size, err);
-	if (r < 0)
-		return r;
-	if (memchr(text, 0, size))
-		return err_set(err, ERR_INVALID, "%s holds a 0 byte", path);
-	if (size > 0 && text[size - 1] == '\n')
-		text[--size] = 0;
-	if (size > 0 && text[size - 1] == '\r')
-		text[--size] = 0;
-	*ret = text;
-	return 0;
-}
-
 int call_secret(struct driver_call *call, json_t *reference, const char **ret, struct err *err)
 {
-	const char *file = json_str(reference, "file", NULL), *env = json_str(reference, "env", NULL);
-	const char *credential = json_str(reference, "credential", NULL), *dir;
-	int r = 0;
-
-	if (json_object_size(reference) != 1 || (!file && !env && !credential))
-		return err_set(err, ERR_INVALID, "a secret is a reference: {file: PATH}, {env: NAME} or {credential: NAME}");
-	if (file) {
-		r = read_secret_file(call, fs_join(call->ctx, call->project_dir, file), ret, err);
-	} else if (env) {
-		*ret = getenv(env);
-		if (!*ret)
-			r = err_set(err, ERR_NOT_FOUND, "environment variable %s is not set", env);
-		else
-			*ret = mem_strdup(call->ctx, *ret);
-	} else {
-		dir = getenv("CREDENTIALS_DIRECTORY");
-		if (!dir)
-			r = err_set(err, ERR_NOT_FOUND,
-				"credential '%s': CREDENTIALS_DIRECTORY is not set (systemd sets it for a unit with LoadCredential=)",
-				credential);
-		else if (!fs_is_inside(credential) || strchr(credential, '/'))
-			r = err_set(err, ERR_INVALID, "'%s' is not the name of a credential", credential);
-		else
-			r = read_secret_file(call, fs_join(call->ctx, dir, credential), ret, err);
-	}
-	if (r < 0)
-		return err_in(err, "secret");
-	secret_add(*ret);
-	return 0;
+	return json_read_secret(call->ctx, reference, call->project_dir, ret, err);
 }
 
 /* Strings, objects and numbers of the request: missing is NULL or 0, of another type is an error. */
@@ -360,6 +313,8 @@ static int do_capture(struct driver_call *call, const struct driver *driver, jso
 	}
 	if (r < 0)
 		return r;
+	/* The question is what is there, not whether the goal is reached: that may take a look at where the goal comes from. */
+	call->target = NULL;
 	if (do_observe(call, driver, ret, &ignored) < 0)
 		*ret = json_object();
 	(void)json_object_del(*ret, "atTarget");

@@ -59,23 +59,23 @@ static const struct field ready_fields[] = {
 	FIELD_STR(struct ready_params, url, OPTIONAL, "http: address that answers with a status below 400 when the service is ready"),
 	FIELD_STR(struct ready_params, host, DEFAULT("127.0.0.1"), "tcp: host"),
 	FIELD_INT(struct ready_params, port, OPTIONAL, 1, 65535, "tcp: port that accepts connections"),
-	FIELD_LIST(struct ready_params, argv, OPTIONAL, "exec: program that exits with 0 when the service is ready"),
+	FIELD_PROGRAM(struct ready_params, argv, OPTIONAL, "exec: program that exits with 0 when the service is ready"),
 	FIELD_MS(struct ready_params, timeout_ms, DEFAULT("2s"), "time limit of one attempt"),
 	FIELD_END,
 };
 
 static const struct field drain_fields[] = {
-	FIELD_LIST(struct drain_params, argv, OPTIONAL,
+	FIELD_PROGRAM(struct drain_params, argv, OPTIONAL,
 		"program that lets work in flight end; run before the service is stopped, and by the action drain"),
 	FIELD_END,
 };
 
 static const struct field process_fields[] = {
-	FIELD_LIST(struct process_params, argv, REQUIRED, "program and its arguments; there is no shell"),
-	FIELD_PATH(struct process_params, dir, DEFAULT("."),
+	FIELD_PROGRAM(struct process_params, argv, REQUIRED, "program and its arguments; there is no shell"),
+	FIELD_DIR(struct process_params, dir, DEFAULT("."),
 		"working directory, relative to the project; links are resolved when it starts"),
 	FIELD_MAP(struct process_params, env, OPTIONAL, "environment variables: text, or secret references"),
-	FIELD_PATH(struct process_params, env_file, OPTIONAL, "file of NAME=value lines, relative to the project"),
+	FIELD_FILE(struct process_params, env_file, OPTIONAL, "file of NAME=value lines, relative to the project"),
 	FIELD_PATH(struct process_params, pid_file, OPTIONAL, "where its identity is kept; in .deployments/run/ when missing"),
 	FIELD_PATH(struct process_params, log_file, OPTIONAL, "its output is appended here; in .deployments/run/ when missing"),
 	FIELD_STR(struct process_params, stop_signal, DEFAULT("TERM"), "signal that asks it to end"),

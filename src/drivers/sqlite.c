@@ -32,7 +32,7 @@ struct sqlite_params {
 
 /* clang-format off */
 static const struct field sqlite_fields[] = {
-	FIELD_PATH(struct sqlite_params, path,            REQUIRED,        "database file, relative to the project"),
+	FIELD_FILE(struct sqlite_params, path,            REQUIRED,        "database file, relative to the project"),
 	FIELD_BOOL(struct sqlite_params, keep_at_record,  DEFAULT("true"), "keep a copy of the whole database with every recorded deployment"),
 	FIELD_MS  (struct sqlite_params, busy_timeout_ms, DEFAULT("10s"),  "how long to wait while another process locks the database"),
 	FIELD_LIST(struct sqlite_params, irreversible,    OPTIONAL,        "migration versions that cannot go backwards"),

@@ -47,7 +47,8 @@ int sqlite_open_live(struct driver_call *call, const struct sqlite_place *place,
 		code = sqlite3_busy_timeout(*ret, (int)MIN(MIN(left, place->busy_ms), (int64_t)3600000));
 	if (code != SQLITE_OK)
 		return facts_failed(*ret, code, place->path, err);
-	return run_sql(*ret, "PRAGMA synchronous = FULL", place->path, err);
+	/* Not FULL: with that a loss of power may bring the rollback journal of a committed transaction back, and the journal the old rows. */
+	return run_sql(*ret, "PRAGMA synchronous = EXTRA", place->path, err);
 }
 
 static char *copy_uri(const void *ctx, const char *path)
@@ -168,7 +169,7 @@ int sqlite_restore_whole(struct driver_call *call, const struct sqlite_place *li
 		r = sqlite_check_integrity(call, from, false, "the copy to restore from", err);
 	*strrchr(folder, '/') = 0;
 	if (r == 0 && *folder)
-		r = fs_mkdirs(folder, 0755, err);
+		r = fs_mkdirs_durable(folder, 0755, err);
 	if (r == 0)
 		r = sqlite_open_live(call, live, true, &to, err);
 	if (r == 0)
@@ -184,6 +185,7 @@ int sqlite_restore_absence(struct driver_call *call, const struct sqlite_place *
 {
 	static const char *const suffixes[] = { "-journal", "-wal", "-shm", "" };
 	_cleanup_(sqlite_close) sqlite3 *connection = NULL;
+	char *folder = mem_strdup(call->ctx, live->path);
 	struct err why = ERR_INIT;
 	int r = 0;
 
@@ -199,7 +201,8 @@ int sqlite_restore_absence(struct driver_call *call, const struct sqlite_place *
 	r = 0;
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(suffixes); i++)
 		r = fs_remove_tree(mem_printf(call->ctx, "%s%s", live->path, suffixes[i]), err);
-	return r;
+	*strrchr(folder, '/') = 0;
+	return r == 0 && fs_is_dir(folder) ? fs_sync_dir(folder, err) : r;
 }
 
 /* ---- tables ---- */

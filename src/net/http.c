@@ -21,6 +21,7 @@
 #define URL_MAX              8192
 #define HEADERS_MAX          64
 #define RESPONSE_MAX_DEFAULT ((size_t)1 << 20)
+#define ANSWER_HEADERS_MAX   128
 
 /* setopt of a handle whose result matters: a libcurl that lacks an option that protects must not be used. */
 #define SET(handle, option, value, err) \
@@ -60,7 +61,7 @@ static void load(void)
 		{ "curl_slist_append", &api.slist_append },
 		{ "curl_slist_free_all", &api.slist_free },
 	};
-	void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+	void *library = dlopen("libcurl.so.4", RTLD_LAZY | RTLD_LOCAL);
 	size_t i;
 
 	if (!library) {
@@ -91,7 +92,10 @@ struct transfer {
 	size_t response_max;
 	char *body; /* talloc, grown by doubling */
 	size_t size, room;
-	bool too_large;
+	const char **answer_headers; /* NULL-terminated */
+	size_t answer_header_count;
+	int64_t heard_ms; /* when something came last, monotonic */
+	bool too_large, enough, quiet, interrupted;
 	unsigned opened, denied;
 	char denied_text[64];
 	char *origin; /* scheme://host:port, for messages */
@@ -129,11 +133,26 @@ static curl_socket_t on_open_socket(void *user, curlsocktype purpose, struct cur
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+static bool is_taken(const struct transfer *transfer)
+{
+	long status = 0;
+
+	if (!transfer->request->take)
+		return false;
+	(void)api.getinfo(transfer->handle, CURLINFO_RESPONSE_CODE, &status);
+	return status >= 200 && status < 300;
+}
+
 static size_t on_body(char *bytes, size_t one, size_t count, void *user)
 {
 	struct transfer *transfer = user;
 	size_t more = one * count;
 
+	transfer->heard_ms = clock_mono_ms();
+	if (is_taken(transfer)) {
+		transfer->enough = transfer->request->take(transfer->request->user, bytes, more) != 0;
+		return transfer->enough ? 0 : more;
+	}
 	if (more > transfer->response_max - transfer->size) {
 		transfer->too_large = true;
 		return 0;
@@ -145,6 +164,32 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *user)
 	memcpy(transfer->body + transfer->size, bytes, more);
 	transfer->size += more;
 	return more;
+}
+
+/* Lines of the answer's head; a new status line (after 1xx) begins it anew. */
+static size_t on_header(char *bytes, size_t one, size_t count, void *user)
+{
+	struct transfer *transfer = user;
+	size_t length = one * count, size = length;
+
+	transfer->heard_ms = clock_mono_ms();
+	while (length && (bytes[length - 1] == '\r' || bytes[length - 1] == '\n'))
+		length--;
+	if (length > 5 && !strncmp(bytes, "HTTP/", 5))
+		transfer->answer_header_count = 0;
+	else if (length && transfer->answer_header_count < ANSWER_HEADERS_MAX)
+		transfer->answer_headers[transfer->answer_header_count++] = mem_strndup(transfer->answer_headers, bytes, length);
+	return size;
+}
+
+static int on_progress(void *user, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	struct transfer *transfer = user;
+	const struct http_request *request = transfer->request;
+
+	transfer->interrupted = request->interrupted && request->interrupted(request->user);
+	transfer->quiet = request->quiet_ms && clock_mono_ms() - transfer->heard_ms > request->quiet_ms;
+	return transfer->interrupted || transfer->quiet;
 }
 
 static bool has_control(const char *text)
@@ -176,7 +221,7 @@ static int check_request(const struct http_request *request, struct err *err)
 	const char *c;
 	size_t count = 0;
 
-	assert_always(request->timeout_ms > 0);
+	assert_always(request->timeout_ms > 0 || (request->take && request->timeout_ms == 0));
 	if (strncasecmp(request->url, "http://", 7) != 0 && strncasecmp(request->url, "https://", 8) != 0)
 		return err_set(err, ERR_INVALID, "the URL must begin with http:// or https://");
 	if (strlen(request->url) > URL_MAX)
@@ -233,7 +278,11 @@ static int set_rules(struct transfer *transfer, struct err *err)
 	SET(handle, CURLOPT_WRITEFUNCTION, on_body, err);
 	SET(handle, CURLOPT_WRITEDATA, transfer, err);
 	SET(handle, CURLOPT_NOSIGNAL, 1L, err);
-	SET(handle, CURLOPT_NOPROGRESS, 1L, err);
+	SET(handle, CURLOPT_HEADERFUNCTION, on_header, err);
+	SET(handle, CURLOPT_HEADERDATA, transfer, err);
+	SET(handle, CURLOPT_XFERINFOFUNCTION, on_progress, err);
+	SET(handle, CURLOPT_XFERINFODATA, transfer, err);
+	SET(handle, CURLOPT_NOPROGRESS, transfer->request->interrupted || transfer->request->quiet_ms ? 0L : 1L, err);
 	SET(handle, CURLOPT_ERRORBUFFER, transfer->detail, err);
 	SET(handle, CURLOPT_USERAGENT, "unship/" UNSHIP_VERSION, err);
 	return 0;
@@ -259,9 +308,13 @@ static int set_up(struct transfer *transfer, struct err *err)
 	if (r < 0)
 		return r;
 	SET(handle, CURLOPT_URL, request->url, err);
-	SET(handle, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->response_max, err);
+	if (!request->take)
+		SET(handle, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->response_max, err);
 	SET(handle, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms, err);
-	SET(handle, CURLOPT_CONNECTTIMEOUT_MS, (long)request->timeout_ms, err);
+	SET(handle, CURLOPT_CONNECTTIMEOUT_MS, (long)(request->connect_ms ? request->connect_ms : request->timeout_ms), err);
+	SET(handle, CURLOPT_PATH_AS_IS, request->path_as_is ? 1L : 0L, err);
+	if (request->ca_file)
+		SET(handle, CURLOPT_CAINFO, request->ca_file, err);
 	if (request->unix_socket)
 		SET(handle, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket, err);
 	add_header(transfer, "Expect:"); /* no waiting for 100-continue */
@@ -298,14 +351,31 @@ static int too_large(struct transfer *transfer, struct err *err)
 	return err_set(err, ERR_TOO_LARGE, "the answer is larger than %s", limit);
 }
 
-static int timed_out(struct transfer *transfer, struct err *err)
+static bool was_sent(const struct transfer *transfer)
 {
-	_cleanup_talloc_ char *limit = text_format_duration(NULL, transfer->request->timeout_ms);
 	curl_off_t connected_us = 0;
 
 	(void)api.getinfo(transfer->handle, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
-	return err_set(err, ERR_TIMEOUT, connected_us > 0 ? "connected, but no complete answer within %s" : "no connection within %s",
-		limit);
+	return connected_us > 0;
+}
+
+static int aborted(struct transfer *transfer, struct err *err)
+{
+	_cleanup_talloc_ char *limit = text_format_duration(NULL, transfer->request->quiet_ms);
+
+	if (transfer->interrupted)
+		return err_set(err, ERR_CANCELLED, "interrupted");
+	return err_set(err, ERR_TIMEOUT, "nothing came for %s", limit);
+}
+
+static int timed_out(struct transfer *transfer, struct err *err)
+{
+	const struct http_request *request = transfer->request;
+	bool connected = was_sent(transfer);
+	_cleanup_talloc_ char *limit =
+		text_format_duration(NULL, connected || !request->connect_ms ? request->timeout_ms : request->connect_ms);
+
+	return err_set(err, ERR_TIMEOUT, connected ? "connected, but no complete answer within %s" : "no connection within %s", limit);
 }
 
 static int failed(struct transfer *transfer, CURLcode code, struct err *err)
@@ -322,6 +392,10 @@ static int failed(struct transfer *transfer, CURLcode code, struct err *err)
 		return err_set(err, ERR_UNREACHABLE, "the name cannot be resolved");
 	case CURLE_COULDNT_CONNECT:
 		return connect_failed(transfer, err);
+	case CURLE_ABORTED_BY_CALLBACK:
+		return aborted(transfer, err);
+	case CURLE_SSL_CACERT_BADFILE:
+		return err_set(err, ERR_INVALID, "the authorities cannot be read: %s", transfer->request->ca_file);
 	case CURLE_OPERATION_TIMEDOUT:
 		return timed_out(transfer, err);
 	case CURLE_WRITE_ERROR:
@@ -344,6 +418,16 @@ static int failed(struct transfer *transfer, CURLcode code, struct err *err)
 	}
 }
 
+const char *http_response_header(const struct http_response *response, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *const *header = response->headers; header && *header; header++)
+		if (!strncasecmp(*header, name, length) && (*header)[length] == ':')
+			return *header + length + 1 + strspn(*header + length + 1, " \t");
+	return NULL;
+}
+
 static void read_response(const void *ctx, struct transfer *transfer, int64_t started_us, struct http_response *ret)
 {
 	char *type = NULL;
@@ -351,11 +435,13 @@ static void read_response(const void *ctx, struct transfer *transfer, int64_t st
 
 	(void)api.getinfo(transfer->handle, CURLINFO_RESPONSE_CODE, &status);
 	(void)api.getinfo(transfer->handle, CURLINFO_CONTENT_TYPE, &type);
+	transfer->answer_headers[transfer->answer_header_count] = NULL;
 	*ret = (struct http_response){
 		.status = (int)status,
 		.body = mem_strndup(ctx, "", 0),
 		.body_size = transfer->size,
 		.content_type = mem_strdup(ctx, type),
+		.headers = talloc_steal(ctx, transfer->answer_headers),
 		.duration_ms = (clock_mono_us() - started_us + 500) / 1000,
 	};
 	if (transfer->size > 0) {
@@ -384,12 +470,16 @@ int http_request(const void *ctx, const struct http_request *request, struct htt
 	transfer->request = request;
 	transfer->response_max = request->response_max ? request->response_max : RESPONSE_MAX_DEFAULT;
 	transfer->origin = url_origin(transfer, request->url);
+	transfer->answer_headers = mem_array(transfer, const char *, ANSWER_HEADERS_MAX + 1);
 	transfer->handle = mem_check(api.init());
 	r = set_up(transfer, err);
 	if (r < 0)
 		return r;
+	transfer->heard_ms = clock_mono_ms();
 	code = api.perform(transfer->handle);
-	if (code != CURLE_OK) {
+	if (request->ret_sent && was_sent(transfer))
+		*request->ret_sent = true;
+	if (code != CURLE_OK && !transfer->enough) {
 		(void)failed(transfer, code, err);
 		return err_in(err, "%s", transfer->origin);
 	}

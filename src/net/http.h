@@ -20,12 +20,26 @@ struct http_request {
 	bool local_ok;
 	const char *unix_socket; /* NULL, or path */
 	bool insecure;           /* do not verify the certificate */
+	const char *ca_file;     /* authorities (PEM) instead of the system's; NULL */
+	int64_t connect_ms;      /* time for connecting; 0: as the whole request */
+	bool path_as_is;         /* "/.." in the URL is not resolved */
+
+	/* An answer without an end: the body of a 2xx answer goes here as it comes, and not to response.body; it has no maximum, and timeout_ms may be 0. Returns 0: go on; 1: enough, the request ends well. Other
+	 * answers are taken as usual. */
+	int (*take)(void *user, const char *bytes, size_t size);
+	int64_t quiet_ms; /* ERR_TIMEOUT when nothing comes for so long; 0: no such limit */
+	/* Asked at least once a second, from the calling thread; true ends the request with ERR_CANCELLED. May be NULL. */
+	bool (*interrupted)(void *user);
+	void *user;
+	/* Set to true, also when the request fails, once it may have reached the other side: what came of it is not known then. May be NULL. */
+	bool *ret_sent;
 };
 struct http_response {
 	int status;
 	char *body;
 	size_t body_size;
 	const char *content_type; /* NULL */
+	const char *const *headers; /* "Name: value", NULL-terminated */
 	int64_t duration_ms;
 };
 /* Loads libcurl now. For a process that forks children which will need it. */
@@ -34,5 +48,8 @@ void http_preload(void);
  * ERR_TOO_LARGE, ERR_INVALID (URL). Any HTTP status is success here. */
 /* Messages name the origin of the URL only: paths and queries may be secret. */
 must_check int http_request(const void *ctx, const struct http_request *request, struct http_response *ret, struct err *err);
+
+/* Value of the first header of that name, in any case; NULL. */
+const char *http_response_header(const struct http_response *response, const char *name);
 
 #endif

@@ -20,8 +20,8 @@ struct exec_params {
 
 /* clang-format off */
 static const struct field exec_fields[] = {
-	FIELD_LIST(struct exec_params, argv,          REQUIRED, "program and its arguments; exit 0 well, 1 warning, 2 critical, 3 unknown"),
-	FIELD_PATH(struct exec_params, dir,           OPTIONAL, "working directory, relative to the project (default: the project)"),
+	FIELD_PROGRAM(struct exec_params, argv,       REQUIRED, "program and its arguments; exit 0 well, 1 warning, 2 critical, 3 unknown"),
+	FIELD_DIR (struct exec_params, dir,           OPTIONAL, "working directory, relative to the project (default: the project)"),
 	FIELD_MS  (struct exec_params, warn_above_ms, OPTIONAL, "slower than this is a warning"),
 	FIELD_END
 };

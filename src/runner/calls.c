@@ -91,7 +91,7 @@ int active_flush(struct active *a, struct err *err)
 		return 0;
 	a->outbox = NULL;
 	a->outbox_count = 0;
-	r = active_commit(a, entries, count, err);
+	r = active_commit_soon(a, entries, count, err);
 	if (r == 0)
 		pass_failpoints(entries, count);
 	return r;

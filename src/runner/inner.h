@@ -35,6 +35,7 @@ struct active {
 	int64_t polled_ms;        /* monotonic: last look for entries of others */
 	int64_t failing_since_ms; /* monotonic: since when the store fails; 0: it does not */
 	int64_t seen_seq;         /* the newest entry that is folded */
+	bool unsettled;           /* what was appended last may still be lost with the power */
 	unsigned foreign;         /* how many entries of others were folded */
 	struct flight flights[2 * ENGINE_PARALLEL_MAX];
 	size_t flight_count;
@@ -70,6 +71,10 @@ must_check int active_keep_claim(struct active *a, bool now, struct err *err);
 /* Appends under the claim and folds, with all that others wrote before. Goes through failures of the store; the entries are there exactly
  * once when it returns 0. */
 must_check int active_commit(struct active *a, struct entry *entries, size_t count, struct err *err);
+/* active_commit for outcomes, on which the next decision follows at once: its commit, or active_settle, makes them durable. Nothing is
+ * begun, and nothing waited for, before. */
+must_check int active_commit_soon(struct active *a, struct entry *entries, size_t count, struct err *err);
+must_check int active_settle(struct active *a, struct err *err);
 /* Folds what others wrote; when `due` only if it is time. */
 must_check int active_poll(struct active *a, bool due, struct err *err);
 /* Waits in the executor; results that come are kept for later. */

@@ -241,9 +241,11 @@ static bool is_certain(int r)
 	return r == -ERR_CONFLICT || r == -ERR_INVALID || r == -ERR_REFUSED;
 }
 
-int active_commit(struct active *a, struct entry *entries, size_t count, struct err *err)
+static int commit(struct active *a, struct entry *entries, size_t count, bool soon, struct err *err)
 {
 	struct journal *journal = a->runner->journal;
+	int (*append)(struct journal * journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
+		struct err *err) = soon && journal->ops->append_soon ? journal->ops->append_soon : journal->ops->append;
 	struct err cause = ERR_INIT;
 	bool found = false;
 	int r;
@@ -251,9 +253,10 @@ int active_commit(struct active *a, struct entry *entries, size_t count, struct 
 	for (size_t i = 0; i < count; i++)
 		entries[i].id = entries[i].id ? entries[i].id : id_new(a->ctx, "ent");
 	for (;;) {
-		r = journal->ops->append(journal, a->ctx, &a->claim, entries, count, &cause);
+		r = append(journal, a->ctx, &a->claim, entries, count, &cause);
 		mind_the_lease(a);
 		if (r == 0) {
+			a->unsettled = append == journal->ops->append_soon;
 			a->failing_since_ms = 0;
 			return fold_appended(a, entries, count, err);
 		}
@@ -270,8 +273,10 @@ int active_commit(struct active *a, struct entry *entries, size_t count, struct 
 			cause = ERR_INIT;
 			r = catch_up(a, entries, count, &found, &cause);
 		}
-		if (found)
+		if (found) {
+			a->unsettled = append == journal->ops->append_soon;
 			return 0;
+		}
 		for (size_t i = 0; i < count; i++) { /* append fills them anew */
 			entries[i].seq = 0;
 			entries[i].wall_ms = 0;
@@ -281,6 +286,44 @@ int active_commit(struct active *a, struct entry *entries, size_t count, struct 
 failed:
 	*err = cause;
 	return r;
+}
+
+int active_commit(struct active *a, struct entry *entries, size_t count, struct err *err)
+{
+	return commit(a, entries, count, false, err);
+}
+
+int active_commit_soon(struct active *a, struct entry *entries, size_t count, struct err *err)
+{
+	return commit(a, entries, count, true, err);
+}
+
+int active_settle(struct active *a, struct err *err)
+{
+	struct journal *journal = a->runner->journal;
+	struct err cause = ERR_INIT;
+	int r = 0;
+
+	while (a->unsettled) {
+		r = journal->ops->settle(journal, &cause);
+		mind_the_lease(a);
+		a->unsettled = r < 0;
+		if (r == 0) {
+			a->failing_since_ms = 0;
+			break;
+		}
+		r = be_patient(a, &cause);
+		if (r == 0)
+			r = active_pause(a, STORE_RETRY_MS, &cause);
+		if (r == 0)
+			r = active_keep_claim(a, false, &cause);
+		if (r < 0) {
+			*err = cause;
+			return r;
+		}
+		cause = ERR_INIT;
+	}
+	return 0;
 }
 
 /* ---- taking a run up ---- */

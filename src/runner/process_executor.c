@@ -1,11 +1,13 @@
 /* The executor that works with processes. One poll loop over all children: their output, their ends, their deadlines, and an eventfd
  * that wakes it.
  *
- * A job is one piece of work in one child. Its answer is taken when the child has ended (a child that has answered gets a second for
- * that), because only then
- * is it certain that it does nothing more; what it left in its process group is killed by proc_poll. A line that is not the protocol
- * ends the job at once. All
- * that is kept has a limit: a line, all lines, the log entries, the tail of standard error.
+ * A job is one piece of work. A worker that is built in serves one request after the other: its answer ends the job, and the worker goes
+ * to the pool (worker_pool.h),
+ * unless it broke a rule: then it is ended with its process group, like one whose time is over. An external driver serves one request;
+ * its answer is taken when it has ended (it gets a
+ * second for that), because only then is it certain that it does nothing more; what it left in its process group is killed by proc_poll.
+ * A line that is not the protocol
+ * ends the job at once. All that is kept has a limit: a line, all lines, the log entries, the tail of standard error.
  *
  * Threads: an executor belongs to one; only process_executor_wake may be called from others. */
 #include "runner/process_executor.h"
@@ -22,6 +24,7 @@
 #include "base/text.h"
 #include "data/json.h"
 #include "data/redact.h"
+#include "runner/worker_pool.h"
 
 #define WORK_DEFAULT_MS   (5 * 60 * 1000) /* for work without a deadline */
 #define TERM_TO_KILL_MS   2000
@@ -31,6 +34,9 @@
 #define TAIL_MAX          8192 /* kept of standard error and of the last standard output */
 #define QUOTE_MAX         200
 #define READ_SIZE         65536
+#define JOB_WAITS         4 /* descriptors that are polled for one */
+
+static const struct proc no_proc = { .pidfd = -1, .status_fd = -1, .in = -1, .out = -1, .err = -1 };
 
 enum stage { STAGE_RUNS, STAGE_TERMINATED, STAGE_KILLED };
 
@@ -45,6 +51,9 @@ struct job {
 	uint64_t id;
 	struct proc proc;
 	bool external;
+	char *key;     /* of a built-in worker: what else it may be used for; NULL for an external one */
+	char *request; /* that is not written whole yet */
+	size_t request_size, request_sent;
 	int64_t started_ms, started_us;
 	int64_t next_ms; /* when the next stage comes */
 	enum stage stage;
@@ -65,6 +74,7 @@ struct process_executor {
 	struct executor executor; /* first */
 	const struct catalogue *catalogue;
 	int wake;
+	struct worker_pool *pool;
 	struct job *jobs;
 	size_t job_count;
 };
@@ -289,42 +299,6 @@ static void drain(struct process_executor *pe, struct job *job)
 	}
 }
 
-static const char *const *make_env(const void *ctx, json_t *request);
-
-static int start_child(struct process_executor *pe, struct job *job, const struct work *work, struct err *err)
-{
-	static const char *const kinds[] = { [WORKER_DRIVER] = "driver", [WORKER_PROBE] = "probe", [WORKER_CHANNEL] = "channel" };
-	_cleanup_talloc_ void *ctx = mem_context(NULL);
-	const char *argv[4] = { "worker", kinds[work->kind], work->name, NULL };
-	struct proc_spec spec = { .argv = argv, .entry = true, .env = make_env(ctx, work->request) };
-	const char *dir = json_str(work->request, "projectDir", NULL);
-	bool built_in = work->kind == WORKER_DRIVER ? catalogue_driver(pe->catalogue, work->name) != NULL
-		: work->kind == WORKER_PROBE        ? catalogue_probe(pe->catalogue, work->name) != NULL
-						    : catalogue_channel(pe->catalogue, work->name) != NULL;
-	char *input;
-	int r;
-
-	job->external = !built_in;
-	if (!built_in && (work->kind != WORKER_DRIVER || !text_is_name(work->name)))
-		return err_set(err, ERR_NOT_FOUND, "there is no %s '%s'", kinds[work->kind], work->name);
-	if (!built_in) {
-		argv[0] = mem_printf(ctx, "unship-driver-%s", work->name);
-		argv[1] = NULL;
-		spec.entry = false;
-		json_register_secrets(json_object_get(work->request, "component"), dir);
-	}
-	if (dir && fs_is_dir(dir))
-		spec.dir = dir;
-	input = mem_append(json_canonical(ctx, work->request), "\n");
-	spec.input = input;
-	spec.input_size = strlen(input);
-	r = proc_start(&spec, &job->proc, err);
-	if (r == -ERR_NOT_FOUND && !built_in)
-		return err_set(err, ERR_NOT_FOUND, "there is no built-in driver '%s', and no program unship-driver-%s in PATH", work->name,
-			work->name);
-	return r;
-}
-
 struct env_list {
 	void *ctx;
 	const char **list;
@@ -367,6 +341,94 @@ static const char *const *make_env(const void *ctx, json_t *request)
 	return env.list;
 }
 
+static const char *const kind_names[] = { [WORKER_DRIVER] = "driver", [WORKER_PROBE] = "probe", [WORKER_CHANNEL] = "channel" };
+
+static bool is_built_in(const struct process_executor *pe, const struct work *work)
+{
+	return work->kind == WORKER_DRIVER   ? catalogue_driver(pe->catalogue, work->name) != NULL
+		: work->kind == WORKER_PROBE ? catalogue_probe(pe->catalogue, work->name) != NULL
+					     : catalogue_channel(pe->catalogue, work->name) != NULL;
+}
+
+static const char *work_dir(const struct work *work)
+{
+	const char *dir = json_str(work->request, "projectDir", NULL);
+
+	return dir && fs_is_dir(dir) ? dir : NULL;
+}
+
+/* A program in PATH: one request, and the end of its input. */
+static int start_external(struct job *job, const struct work *work, struct err *err)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	const char *argv[2] = { mem_printf(ctx, "unship-driver-%s", work->name), NULL };
+	struct proc_spec spec = { .argv = argv,
+		.env = make_env(ctx, work->request),
+		.dir = work_dir(work),
+		.input = job->request,
+		.input_size = job->request_size };
+	int r;
+
+	if (work->kind != WORKER_DRIVER || !text_is_name(work->name))
+		return err_set(err, ERR_NOT_FOUND, "there is no %s '%s'", kind_names[work->kind], work->name);
+	json_register_secrets(json_object_get(work->request, "component"), json_str(work->request, "projectDir", NULL));
+	r = proc_start(&spec, &job->proc, err);
+	if (r == -ERR_NOT_FOUND)
+		return err_set(err, ERR_NOT_FOUND, "there is no built-in driver '%s', and no program %s in PATH", work->name, argv[0]);
+	job->request_sent = job->request_size;
+	return r;
+}
+
+/* What the pipe takes of the request; the rest when it has room. A worker that is gone is seen by its end. */
+static void send_request(struct job *job)
+{
+	ssize_t n = write(job->proc.in, job->request + job->request_sent, job->request_size - job->request_sent);
+
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		job->request_sent = job->request_size;
+	else if (n > 0)
+		job->request_sent += (size_t)n;
+}
+
+/* Will it speak HTTP? An address in its configuration says so. A hint, for speed only. */
+static bool names_address(const json_t *value)
+{
+	const char *text = json_string_value(value), *key;
+	json_t *member;
+	size_t index;
+
+	if (text)
+		return text_starts_with(text, "http://") || text_starts_with(text, "https://");
+	json_array_foreach(value, index, member)
+		if (names_address(member))
+			return true;
+	json_object_foreach((json_t *)value, key, member) /* the macro takes no const object */
+		if (names_address(member))
+			return true;
+	return false;
+}
+
+/* One that has answered before, or a new one. */
+static int start_built_in(struct process_executor *pe, struct job *job, const struct work *work, struct err *err)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	const char *argv[] = { "worker", kind_names[work->kind], work->name, NULL };
+	struct proc_spec spec = { .argv = argv,
+		.entry = true,
+		.env = make_env(ctx, work->request),
+		.dir = work_dir(work),
+		.want_input = true };
+	int r = 0;
+
+	spec.warm = names_address(json_object_get(work->request, "component")) || names_address(json_object_get(work->request, "config"));
+	job->key = worker_pool_key(job, work);
+	if (!worker_pool_take(pe->pool, job->key, &job->proc))
+		r = proc_start(&spec, &job->proc, err);
+	if (r == 0)
+		send_request(job);
+	return r;
+}
+
 static int job_destroy(struct job *job)
 {
 	proc_close(&job->proc);
@@ -381,12 +443,15 @@ static int op_start(struct executor *executor, const struct work *work, struct e
 
 	assert_always(json_is_object(work->request));
 	job->id = work->id;
-	job->proc = (struct proc){ .pidfd = -1, .status_fd = -1, .in = -1, .out = -1, .err = -1 };
+	job->proc = no_proc;
 	job->logs = json_keep(job, json_array());
 	job->started_us = clock_mono_us();
 	job->next_ms = job->started_ms = clock_mono_ms();
 	job->next_ms = work->deadline_ms > 0 ? work->deadline_ms : job->started_ms + WORK_DEFAULT_MS;
-	r = start_child(pe, job, work, err);
+	job->request = mem_append(json_canonical(job, work->request), "\n");
+	job->request_size = strlen(job->request);
+	job->external = !is_built_in(pe, work);
+	r = job->external ? start_external(job, work, err) : start_built_in(pe, job, work, err);
 	if (r < 0) {
 		(void)talloc_free(job);
 		return r;
@@ -491,11 +556,29 @@ static void finish(struct process_executor *pe, struct job *job, const void *ctx
 	(void)talloc_free(job);
 }
 
+/* A built-in worker answers as its last act, when all that it started has ended: with the answer the work is over, and the worker is
+ * there for more. */
+static bool is_answered(struct process_executor *pe, struct job *job)
+{
+	int left = 0;
+
+	if (!job->key || !job->answered || job->failed || job->line_used > 0 || job->request_sent < job->request_size ||
+		job->stage != STAGE_RUNS || job->proc.out < 0 || job->proc.err < 0)
+		return false;
+	if (ioctl(job->proc.err, FIONREAD, &left) == 0 && left > 0)
+		read_stream(pe, job, false);
+	worker_pool_put(pe->pool, job->key, &job->proc);
+	job->proc = no_proc;
+	return true;
+}
+
 /* Looks at one job; true when it is over. */
-static bool attend(struct process_executor *pe, struct job *job, const struct pollfd waits[3])
+static bool attend(struct process_executor *pe, struct job *job, const struct pollfd *waits)
 {
 	struct proc_result end = { .exit_code = 0 };
 
+	if (waits[3].revents)
+		send_request(job);
 	if (waits[0].revents && job->proc.out >= 0)
 		read_stream(pe, job, true);
 	if (waits[1].revents && job->proc.err >= 0)
@@ -505,12 +588,12 @@ static bool attend(struct process_executor *pe, struct job *job, const struct po
 		judge(pe, job, &end);
 		return true;
 	}
-	return escalate(pe, job, clock_mono_ms());
+	return is_answered(pe, job) || escalate(pe, job, clock_mono_ms());
 }
 
 static struct pollfd *make_waits(const void *ctx, struct process_executor *pe, int64_t *until_ms)
 {
-	struct pollfd *waits = mem_array(ctx, struct pollfd, pe->job_count * 3 + 1);
+	struct pollfd *waits = mem_array(ctx, struct pollfd, pe->job_count * JOB_WAITS + 1);
 	size_t i = 0;
 
 	waits[i++] = (struct pollfd){ .fd = pe->wake, .events = POLLIN };
@@ -518,6 +601,7 @@ static struct pollfd *make_waits(const void *ctx, struct process_executor *pe, i
 		waits[i++] = (struct pollfd){ .fd = job->proc.out, .events = POLLIN };
 		waits[i++] = (struct pollfd){ .fd = job->proc.err, .events = POLLIN };
 		waits[i++] = (struct pollfd){ .fd = job->proc.status_fd >= 0 ? job->proc.status_fd : job->proc.pidfd, .events = POLLIN };
+		waits[i++] = (struct pollfd){ .fd = job->request_sent < job->request_size ? job->proc.in : -1, .events = POLLOUT };
 		*until_ms = MIN(*until_ms, job->next_ms);
 	}
 	return waits;
@@ -527,6 +611,7 @@ static int op_wait(struct executor *executor, const void *ctx, int64_t until_ms,
 {
 	struct process_executor *pe = own(executor);
 
+	worker_pool_tidy(pe->pool);
 	for (;;) {
 		_cleanup_talloc_ void *round = mem_context(NULL);
 		int64_t next_ms = until_ms, now_ms = clock_mono_ms();
@@ -534,12 +619,12 @@ static int op_wait(struct executor *executor, const void *ctx, int64_t until_ms,
 		size_t i = 1;
 		int n;
 
-		n = poll(waits, pe->job_count * 3 + 1, (int)MIN(MAX(next_ms - now_ms, (int64_t)0), (int64_t)3600 * 1000));
+		n = poll(waits, pe->job_count * JOB_WAITS + 1, (int)MIN(MAX(next_ms - now_ms, (int64_t)0), (int64_t)3600 * 1000));
 		if (n < 0 && errno == EINTR)
 			return 0; /* a signal may be what the caller waits for */
 		if (n < 0)
 			return err_errno(err, errno, "cannot wait for workers");
-		for (struct job *job = pe->jobs; job; job = job->next, i += 3) {
+		for (struct job *job = pe->jobs; job; job = job->next, i += JOB_WAITS) {
 			if (!attend(pe, job, waits + i))
 				continue;
 			finish(pe, job, ctx, ret);
@@ -563,6 +648,11 @@ static void op_stop(struct executor *executor, uint64_t id)
 			fail(job, ERR_CANCELLED, "stopped");
 			end_child(job, false);
 		}
+}
+
+static void op_rest(struct executor *executor)
+{
+	worker_pool_rest(own(executor)->pool);
 }
 
 static int64_t op_wall_ms(struct executor *executor unused_arg)
@@ -589,6 +679,7 @@ int process_executor_new(const void *ctx, const struct catalogue *catalogue, str
 		.start = op_start,
 		.wait = op_wait,
 		.stop = op_stop,
+		.rest = op_rest,
 		.wall_ms = op_wall_ms,
 		.mono_ms = op_mono_ms,
 	};
@@ -596,6 +687,7 @@ int process_executor_new(const void *ctx, const struct catalogue *catalogue, str
 
 	pe->executor.ops = &ops;
 	pe->catalogue = catalogue;
+	pe->pool = worker_pool_new(pe);
 	pe->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (pe->wake < 0) {
 		int error = errno;

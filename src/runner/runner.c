@@ -78,6 +78,8 @@ static int end_run(struct active *a, enum run_status status, enum err_code code,
 	json_t *data;
 	int r;
 
+	if (runner->executor->ops->rest)
+		runner->executor->ops->rest(runner->executor);
 	data = json_make(a->ctx, "{s:s, s:b, s:{s:I, s:I, s:I, s:I}}", "status", run_status_name(status), "changed", run->changed, "phases",
 		"capture", (json_int_t)a->spent_ms[VERB_CAPTURE], "apply", (json_int_t)a->spent_ms[VERB_APPLY], "verify",
 		(json_int_t)a->spent_ms[VERB_OBSERVE], "undo", (json_int_t)a->spent_ms[VERB_UNDO]);
@@ -226,6 +228,14 @@ static bool is_final(const struct decision *decision)
 		decision->kind == DECIDE_END;
 }
 
+static bool any_acts(const struct decision *decisions, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!is_final(&decisions[i]) && decisions[i].kind != DECIDE_WAIT)
+			return true;
+	return false;
+}
+
 /* Calls first: their intents stand already, and nothing may come between. *ret_wait_ms: monotonic time until which nothing is to be
  * decided; 0: ask again at once. */
 static int decide(struct active *a, int64_t *ret_wait_ms, struct err *err)
@@ -238,6 +248,8 @@ static int decide(struct active *a, int64_t *ret_wait_ms, struct err *err)
 	*ret_wait_ms = 0;
 	count = engine_next(a->run, wall_ms, decisions);
 	r = commit_intents(a, decisions, count, err);
+	if (r == 0 && any_acts(decisions, count)) /* intents have settled what was before them, and what is final brings its own entry */
+		r = active_settle(a, err);
 	for (size_t i = 0; r == 0 && i < count; i++)
 		if (!is_final(&decisions[i]))
 			r = carry_out(a, &decisions[i], err);
@@ -357,6 +369,8 @@ static int go_on(struct active *a, struct err *err)
 		if (r == 0)
 			r = decide(a, &wait_ms, err);
 		if (r == 0 && wait_ms)
+			r = active_settle(a, err);
+		if (r == 0 && wait_ms)
 			r = wait_for_calls(a, next_look(a, wait_ms), err);
 	}
 	return r;
@@ -410,6 +424,8 @@ static int carry_run_out(struct active *a, const char *run_id, struct err *err)
 			r = go_on(a, err);
 	}
 	drain(a);
+	if (a->unsettled)
+		(void)!active_settle(a, &ignored); /* what it says was written; if it is lost with the power, the targets are asked again */
 	(void)journal->ops->release(journal, &a->claim, &ignored); /* when it cannot be released, the lease ends by itself */
 	return r;
 }

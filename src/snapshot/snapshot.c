@@ -353,6 +353,16 @@ static int copy_tree(const char *from, const struct tree *tree, const char *to, 
 	return r;
 }
 
+/* Durable: the content before the name, and the name. */
+static int give_name(const char *partial, const char *to, struct err *err)
+{
+	_cleanup_close_ int fd = open(partial, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || syncfs(fd) < 0 || renameat2(AT_FDCWD, partial, AT_FDCWD, to, RENAME_NOREPLACE) < 0 || syncfs(fd) < 0)
+		return err_errno(err, errno, "%s", to);
+	return 0;
+}
+
 int snapshot_export(const char *root, const char *run_id, const char *to, struct err *err)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
@@ -383,7 +393,5 @@ int snapshot_export(const char *root, const char *run_id, const char *to, struct
 			return err_in(err, "snapshot '%s': %s is left behind", run_id, partial);
 		return err_in(err, "snapshot '%s'", run_id);
 	}
-	if (renameat2(AT_FDCWD, partial, AT_FDCWD, to, RENAME_NOREPLACE) < 0)
-		return err_errno(err, errno, "%s", to);
-	return 0;
+	return give_name(partial, to, err);
 }

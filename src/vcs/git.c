@@ -21,7 +21,7 @@ static void load(void)
 		GIT_FUNCTIONS(X)
 #undef X
 	};
-	void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+	void *library = dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL);
 
 	if (!library) {
 		snprintf(problem, sizeof(problem), "%s cannot be loaded: %s", LIBRARY, dlerror());

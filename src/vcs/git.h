@@ -15,15 +15,16 @@
 	X(commit_author) X(commit_committer) X(commit_free) X(commit_lookup) X(commit_summary) X(commit_tree) \
 	X(diff_free) X(diff_get_delta) X(diff_num_deltas) X(diff_tree_to_tree) \
 	X(error_last) X(libgit2_init) \
-	X(object_free) X(object_id) X(object_lookup) X(object_peel) X(object_type) \
+	X(object_free) X(object_id) X(object_lookup) X(object_lookup_prefix) X(object_peel) X(object_type) \
 	X(odb_free) X(odb_object_data) X(odb_object_free) X(odb_object_size) X(odb_object_type) X(odb_read) \
 	X(oid_fromstrn) X(oid_tostr) \
 	X(reference_free) X(reference_iterator_free) X(reference_iterator_new) X(reference_lookup) X(reference_name) \
 	X(reference_name_to_id) X(reference_next) X(reference_symbolic_target) X(reference_target) X(reference_type) \
-	X(repository_commondir) X(repository_free) X(repository_is_bare) X(repository_is_shallow) X(repository_odb) \
+	X(repository_commondir) X(repository_free) X(repository_is_bare) X(repository_is_empty) X(repository_is_shallow) X(repository_odb) \
 	X(repository_open_ext) X(repository_path) X(repository_workdir) X(revparse_single) \
 	X(tag_message) X(tag_tagger) \
-	X(tree_entry_byindex) X(tree_entry_filemode) X(tree_entry_id) X(tree_entry_name) X(tree_entrycount) X(tree_free) X(tree_lookup)
+	X(tree_entry_byindex) X(tree_entry_bypath) X(tree_entry_filemode) X(tree_entry_free) X(tree_entry_id) X(tree_entry_name) \
+	X(tree_entry_type) X(tree_entrycount) X(tree_free) X(tree_id) X(tree_lookup)
 /* clang-format on */
 
 struct git {

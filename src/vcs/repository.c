@@ -6,6 +6,7 @@
 #include "vcs/git.h"
 
 #define SHALLOW_FILE_MAX (8u << 20)
+#define NAME_BYTES_MAX   200
 
 int vcs_error(const struct vcs *vcs, int code, struct err *err, const char *format, ...)
 {
@@ -20,13 +21,13 @@ int vcs_error(const struct vcs *vcs, int code, struct err *err, const char *form
 	return err_set(err, as, "%s: %s", ours, last && last->message ? last->message : "Git gave no reason");
 }
 
-static int open_error(const struct git *git, int code, const char *dir, struct err *err)
+static int open_error(const struct git *git, int code, const char *dir, bool search, struct err *err)
 {
 	const git_error *last = git->error_last();
 	const char *why = last && last->message ? last->message : "Git gave no reason";
 
 	if (code == GIT_ENOTFOUND)
-		return err_set(err, ERR_NOT_FOUND, "there is no Git repository in '%s' or above it", dir);
+		return err_set(err, ERR_NOT_FOUND, "there is no Git repository in '%s'%s", dir, search ? " or above it" : "");
 	if (code == GIT_EOWNER)
 		return err_set(err, ERR_FORBIDDEN,
 			"the repository of '%s' belongs to another user: %s; `git config --global --add safe.directory PATH` "
@@ -110,7 +111,7 @@ static int read_head(struct vcs *vcs, struct err *err)
 	return 0;
 }
 
-int vcs_open(const void *ctx, const char *dir, struct vcs **ret, struct err *err)
+static int open_repository(const void *ctx, const char *dir, bool search, struct vcs **ret, struct err *err)
 {
 	git_repository *repository = NULL;
 	const struct git *git;
@@ -122,12 +123,12 @@ int vcs_open(const void *ctx, const char *dir, struct vcs **ret, struct err *err
 	r = git_load(&git, err);
 	if (r < 0)
 		return r;
-	r = git->repository_open_ext(&repository, dir, 0, NULL);
+	r = git->repository_open_ext(&repository, dir, search ? 0 : GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
 	if (r < 0)
-		return open_error(git, r, dir, err);
+		return open_error(git, r, dir, search, err);
 	r = git->repository_odb(&odb, repository);
 	if (r < 0) {
-		r = open_error(git, r == GIT_ENOTFOUND ? GIT_ERROR : r, dir, err);
+		r = open_error(git, r == GIT_ENOTFOUND ? GIT_ERROR : r, dir, search, err);
 		git->repository_free(repository);
 		return r;
 	}
@@ -148,6 +149,16 @@ int vcs_open(const void *ctx, const char *dir, struct vcs **ret, struct err *err
 	}
 	*ret = vcs;
 	return 0;
+}
+
+int vcs_open(const void *ctx, const char *dir, struct vcs **ret, struct err *err)
+{
+	return open_repository(ctx, dir, true, ret, err);
+}
+
+int vcs_open_at(const void *ctx, const char *dir, struct vcs **ret, struct err *err)
+{
+	return open_repository(ctx, dir, false, ret, err);
 }
 
 const struct vcs_info *vcs_info(const struct vcs *vcs)
@@ -212,4 +223,94 @@ int vcs_resolve(struct vcs *vcs, const char *ref, char ret_sha[VCS_SHA_SIZE], st
 		return r;
 	vcs->git->oid_tostr(ret_sha, VCS_SHA_SIZE, &oid);
 	return 0;
+}
+
+/* ---- plain names ---- */
+
+int vcs_name_check(const char *name, struct err *err)
+{
+	size_t length = strnlen(name, NAME_BYTES_MAX + 1);
+
+	/* What git-check-ref-format(1) forbids, and what would be an option or an expression. */
+	if (length == 0 || length > NAME_BYTES_MAX || *name == '-' || *name == '/' || *name == '.' || strstr(name, "..") ||
+		strstr(name, "//") || strstr(name, "@{") || strstr(name, "/.") || strcmp(name, "@") == 0 || name[length - 1] == '/' ||
+		name[length - 1] == '.' || text_ends_with(name, ".lock"))
+		return err_set(err, ERR_INVALID, "'%s' cannot be the name of a tag, a branch or a commit", name);
+	for (const char *at = name; *at; at++)
+		if ((unsigned char)*at <= ' ' || *at == 0x7f || strchr("~^:?*[\\", *at))
+			return err_set(err, ERR_INVALID, "'%s' cannot be the name of a tag, a branch or a commit", name);
+	return text_is_utf8(name, length) ? 0 : err_set(err, ERR_INVALID, "the name of a version is not UTF-8");
+}
+
+/* The commit behind an object, which is freed. 1 found, 0 when `code` says that there is none. */
+static int commit_behind(const struct vcs *vcs, int code, git_object *object, const char *name, char ret_sha[VCS_SHA_SIZE], struct err *err)
+{
+	git_object *commit = NULL;
+
+	if (code == GIT_ENOTFOUND || code == GIT_EINVALIDSPEC)
+		return 0;
+	if (code == 0)
+		code = vcs->git->object_peel(&commit, object, GIT_OBJECT_COMMIT);
+	vcs->git->object_free(object);
+	if (code < 0)
+		return vcs_error(vcs, code, err, "%s", name);
+	vcs->git->oid_tostr(ret_sha, VCS_SHA_SIZE, vcs->git->object_id(commit));
+	vcs->git->object_free(commit);
+	return 1;
+}
+
+/* 1 found, 0 not. */
+static int try_reference(const struct vcs *vcs, const char *name, char ret_sha[VCS_SHA_SIZE], struct err *err)
+{
+	git_object *object = NULL;
+	git_oid oid;
+	int code = vcs->git->reference_name_to_id(&oid, vcs->repository, name);
+
+	if (code == 0)
+		code = vcs->git->object_lookup(&object, vcs->repository, &oid, GIT_OBJECT_ANY);
+	else if (code != GIT_ENOTFOUND && code != GIT_EINVALIDSPEC)
+		return vcs_error(vcs, code, err, "%s", name);
+	else
+		return 0;
+	if (code == GIT_ENOTFOUND) /* it names an object that is gone: that is damage, not absence */
+		return vcs_error(vcs, code, err, "%s", name);
+	return commit_behind(vcs, code, object, name, ret_sha, err);
+}
+
+static int try_commit(const struct vcs *vcs, const char *name, char ret_sha[VCS_SHA_SIZE], struct err *err)
+{
+	size_t length = strlen(name);
+	git_object *object = NULL;
+	git_oid oid;
+	int code;
+
+	if (length < 7 || length > 40 || strspn(name, "0123456789abcdefABCDEF") != length || vcs->git->oid_fromstrn(&oid, name, length) < 0)
+		return 0;
+	code = vcs->git->object_lookup_prefix(&object, vcs->repository, &oid, length, GIT_OBJECT_ANY);
+	return commit_behind(vcs, code, object, name, ret_sha, err);
+}
+
+int vcs_resolve_name(struct vcs *vcs, const char *prefix, const char *name, char ret_sha[VCS_SHA_SIZE], struct err *err)
+{
+	static const char *const spaces[] = { "refs/tags/", "refs/heads/", "refs/remotes/origin/" };
+	bool prefixed = prefix && *prefix;
+	int r;
+
+	r = vcs_name_check(name, err);
+	if (r < 0)
+		return r;
+	for (int pass = prefixed ? 0 : 1; pass < 2; pass++)
+		for (size_t i = 0; i < ARRAY_SIZE(spaces); i++) {
+			_cleanup_talloc_ char *full = mem_printf(NULL, "%s%s%s", spaces[i], pass == 0 ? prefix : "", name);
+
+			r = try_reference(vcs, full, ret_sha, err);
+			if (r != 0)
+				return MIN(r, 0);
+		}
+	r = try_commit(vcs, name, ret_sha, err);
+	if (r != 0)
+		return MIN(r, 0);
+	if (vcs->git->repository_is_empty(vcs->repository) == 1)
+		return err_set(err, ERR_NOT_FOUND, "'%s': the repository has no commits", name);
+	return err_set(err, ERR_NOT_FOUND, "'%s' is no tag, branch or commit of the repository", name);
 }

@@ -1,4 +1,5 @@
-/* Git repositories, read only: which versions there are (V1), what a commit holds (V2). Nothing is fetched, checked out or written.
+/* Git repositories, read only: which versions there are (V1), what a commit holds (V2), its files. Nothing is fetched, and nothing is
+ * written into a repository or its work tree.
  *
  * A folder inside of a work tree, a bare repository and a linked work tree are all fine. libgit2 is loaded when the first repository is
  * opened. An open repository belongs to one thread. Whatever comes from the repository (names, subjects, paths) is the text of strangers:
@@ -29,6 +30,8 @@ struct vcs_info {
 /* The repository of a folder: its own or that of the nearest folder above. ERR_NOT_FOUND: there is none. ERR_FORBIDDEN: it belongs to
  * another user, and Git has not been told to trust it. ERR_UNSUPPORTED: a form that libgit2 cannot read (SHA-256). ERR_CORRUPT: damaged. */
 must_check int vcs_open(const void *ctx, const char *dir, struct vcs **ret, struct err *err);
+/* The repository at this very place (bare or not): the folders above are not searched. */
+must_check int vcs_open_at(const void *ctx, const char *dir, struct vcs **ret, struct err *err);
 const struct vcs_info *vcs_info(const struct vcs *vcs);
 
 /* What may name a commit from outside: 1 to VCS_REF_MAX of letters, digits and . _ / + - @ ~ ^, the first a letter, a digit, '_' or '@';
@@ -37,6 +40,13 @@ must_check int vcs_ref_check(const char *ref, struct err *err);
 /* The commit that a tag, a branch, a (shortened) SHA or HEAD leads to. ERR_INVALID: not in the grammar, or it leads to something else;
  * ERR_NOT_FOUND; ERR_AMBIGUOUS: a short SHA of several. */
 must_check int vcs_resolve(struct vcs *vcs, const char *ref, char ret_sha[VCS_SHA_SIZE], struct err *err);
+
+/* Plain names only, as a release is asked for: tags, branches, commit ids; no expressions such as HEAD~1, nothing that begins with a
+ * dash. ERR_INVALID. */
+must_check int vcs_name_check(const char *name, struct err *err);
+/* A tag, a branch, a branch of origin or a commit id (7 digits at least), in this order; `prefix` is tried in front of it first (may be
+ * NULL). ERR_INVALID, ERR_NOT_FOUND, ERR_AMBIGUOUS. */
+must_check int vcs_resolve_name(struct vcs *vcs, const char *prefix, const char *name, char ret_sha[VCS_SHA_SIZE], struct err *err);
 
 enum vcs_kind { VCS_TAG, VCS_BRANCH, VCS_COMMIT };
 #define VCS_KINDS_ALL ((1u << VCS_TAG) | (1u << VCS_BRANCH) | (1u << VCS_COMMIT))
@@ -108,5 +118,11 @@ must_check int vcs_metadata(const void *ctx, struct vcs *vcs, const char *ref, j
 /* What is otherwise in `to` than in `from` (both from vcs_metadata): {"from","to", and for each list {"appeared": [...], "vanished":
  * [...], "changed": [{"path","from","to"}]}}; a changed configuration file also tells "keysAppeared" and "keysVanished". New reference. */
 json_t *vcs_metadata_difference(json_t *from, json_t *to);
+
+/* Writes the tree of a commit (40 digits), or its folder `subdir` (may be NULL), into `dir`, which must not exist. Durable at return.
+ * Refuses submodules, Git LFS pointers, names that are none,
+ * links that lead outside. *ret_files: how many were written. `tick` is called now and then with that number; may be NULL. */
+must_check int vcs_export(struct vcs *vcs, const char *sha, const char *subdir, const char *dir, size_t *ret_files,
+	void (*tick)(void *user, size_t files), void *user, struct err *err);
 
 #endif

@@ -1,11 +1,7 @@
 /* One suite for every channel: a message is delivered, also twice with the same id; what is no address is refused before anything is
  * sent; what is down may be tried again, what is refused for good
  * may not; nothing of an address's path is told. To join: a row in `rows`. A channel of channel_list without a row fails the suite. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "base/clock.h"
 #include "channels/list.h"

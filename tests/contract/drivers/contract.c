@@ -356,6 +356,7 @@ static bool kill_in_the_middle(struct world *world, const char *verb, int target
 	struct err err = ERR_INIT;
 	int r;
 
+	executor->ops->rest(executor); /* a crash point is armed in a worker that begins */
 	assert_int_equal(executor->ops->start(executor, &work, &err), 0);
 	r = executor->ops->wait(executor, world->ctx, until_ms, &result, &err);
 	if (r == 0) {
@@ -363,6 +364,7 @@ static bool kill_in_the_middle(struct world *world, const char *verb, int target
 		r = executor->ops->wait(executor, world->ctx, clock_mono_ms() + 20000, &result, &err);
 	}
 	assert_int_equal(r, 1);
+	executor->ops->rest(executor); /* and no other than this one meets it */
 	return result.result == NULL;
 }
 

@@ -4,11 +4,7 @@
 #ifndef TESTS_CONTRACT_DRIVERS_H
 #define TESTS_CONTRACT_DRIVERS_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "checks.h"
 
 #include "base/clock.h"
 #include "base/fs.h"

@@ -1,11 +1,7 @@
 /* One suite for every probe: what is well passes, what is not fails with a sentence, what hangs fails in time, what cannot work is an
  * error, and looking changes nothing.
  * To join: a row in `rows`. A probe of probe_list without a row fails the suite. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "base/clock.h"
 #include "base/fs.h"

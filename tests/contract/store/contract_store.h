@@ -2,12 +2,7 @@
 #ifndef CONTRACT_STORE_H
 #define CONTRACT_STORE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 #include <string.h>
 
 #include "base/clock.h"
@@ -15,17 +10,6 @@
 #include "data/hash.h"
 #include "data/json.h"
 #include "store/store.h"
-
-#define assert_ok(call) \
-	do { \
-		if ((call) < 0) \
-			fail_msg("%s: %s", #call, error.text); \
-	} while (0)
-#define assert_fails(call, expected) \
-	do { \
-		assert_int_equal((call), -(int)(expected)); \
-		assert_int_equal(error.code, (expected)); \
-	} while (0)
 
 struct implementation {
 	const char *name;

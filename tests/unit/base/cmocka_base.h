@@ -2,27 +2,11 @@
 #ifndef TESTS_CMOCKA_BASE_H
 #define TESTS_CMOCKA_BASE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
-
-#define assert_ok(call) \
-	do { \
-		if ((call) < 0) \
-			fail_msg("%s: %s", #call, error.text); \
-	} while (0)
-#define assert_fails(call, expected) \
-	do { \
-		assert_int_equal((call), -(int)(expected)); \
-		assert_int_equal(error.code, (expected)); \
-	} while (0)
 
 /* *state is a talloc context whose name is the path of an empty folder. */
 static int unused_arg folder_setup(void **state)

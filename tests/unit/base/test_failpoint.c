@@ -80,10 +80,24 @@ static void program_dies_first(void **state)
 	assert_killed(status, true);
 }
 
+static void passes_are_listed(void **state)
+{
+	char path[] = "/tmp/unship-failpoint-XXXXXX", setting[64], text[64] = "";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	(void)snprintf(setting, sizeof(setting), "list:%s", path);
+	assert_killed(pass_points(setting, 3), false);
+	assert_int_equal(read(fd, text, sizeof(text) - 1), 6);
+	assert_string_equal(text, "a\nb\na\n");
+	(void)close(fd);
+	(void)unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(named_point_kills), cmocka_unit_test(nth_pass_kills),
-		cmocka_unit_test(program_dies_first) };
+		cmocka_unit_test(program_dies_first), cmocka_unit_test(passes_are_listed) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,5 @@
 /* Single items of configuration files: the value changes, and not one other byte. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "base/text.h"
 #include "data/hash.h"

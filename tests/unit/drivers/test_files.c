@@ -1,10 +1,6 @@
 /* The files driver: whole versions, single items, undo, and being killed between two files. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "base/fs.h"
 #include "data/hash.h"

@@ -254,7 +254,7 @@ static void test_unusual_repositories(void **state)
 	assert_string_equal(get_file(ctx, world.root, "current/app.sh"), "echo 2");
 	other = json_make(ctx, "{s:s, s:s}", "repo", "site", "root", "c");
 	message = worker_error(&world.w, "apply", other, to(&world, "1.0.0"), "not-found");
-	assert_non_null(strstr(message, "no git repository"));
+	assert_non_null(strstr(message, "no Git repository"));
 	git(ctx, world.w.dir, "init", "-q", "empty", NULL);
 	message = worker_error(&world.w, "apply", json_make(ctx, "{s:s, s:s}", "repo", "empty", "root", "d"), to(&world, "1.0.0"),
 		"not-found");

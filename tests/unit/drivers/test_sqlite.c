@@ -1,9 +1,5 @@
 /* The sqlite driver: facts, capture, whole restores beside readers, single tables, damage, locks. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "checks.h"
 #include <sqlite3.h>
 
 #include "base/clock.h"

@@ -3,11 +3,7 @@
 #ifndef TESTS_DRIVERS_WORKER_H
 #define TESTS_DRIVERS_WORKER_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "checks.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -1,10 +1,6 @@
 /* The process executor against workers of every kind of bad behaviour: garbage, nothing, too much, too late, twice, forks that linger.
  * The workers are forked from this program. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "checks.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -18,7 +14,7 @@
 #include "runner/process_executor.h"
 
 static const char *const names[] = { "good", "garbage", "half-line", "huge", "many", "silent", "nothing", "crash", "twice", "error",
-	"odd-error", "stubborn", "lingers", "forks", "after", "stderr", "sleeps", "env", "logs", NULL };
+	"odd-error", "stubborn", "stderr", "sleeps", "env", "logs", "serves", NULL };
 static struct driver fakes[ARRAY_SIZE(names)];
 static const struct driver *list[ARRAY_SIZE(names)];
 static const struct catalogue catalogue = { .drivers = list };
@@ -45,29 +41,43 @@ static void sleep_on(void)
 		(void)pause();
 }
 
-static void linger(const char *request)
+/* A word that nobody asked for. */
+static void speak_unasked(int signal)
 {
-	pid_t pid = fork();
-	char line[64];
-
-	if (pid == 0)
-		sleep_on();
-	(void)snprintf(line, sizeof(line), "{\"result\":{\"pid\":%d}}\n", (int)pid);
-	say(line);
-	if (strstr(request, "stay"))
-		sleep_on();
+	(void)signal;
+	say("{\"log\":{\"level\":\"info\",\"message\":\"by the way\"}}\n");
+	_exit(0);
 }
 
-static int worker_main(int argc, char **argv)
+/* A worker as the real ones: request after request, until its input ends. What it is to do stands in the request. */
+static int serve(FILE *input)
 {
-	static char request[65536];
-	const char *name = argc == 3 ? argv[2] : "";
-	size_t used = 0;
+	size_t room = 0, served = 0;
+	char *request = NULL, line[96];
 	ssize_t n;
 
-	while (used < sizeof(request) - 1 && (n = read(STDIN_FILENO, request + used, sizeof(request) - 1 - used)) > 0)
-		used += (size_t)n;
-	request[used] = 0;
+	(void)signal(SIGUSR1, speak_unasked);
+	while ((n = getline(&request, &room, input)) > 0) {
+		if (strstr(request, "\"garbage\""))
+			say("rubbish\n");
+		else if (strstr(request, "\"crash\""))
+			(void)kill(getpid(), SIGSEGV);
+		else if (strstr(request, "\"hang\""))
+			sleep_on();
+		else if (strstr(request, "\"twice\""))
+			say("{\"result\":{}}\n{\"result\":{}}\n");
+		else if (strstr(request, "\"words\""))
+			(void)!write(STDERR_FILENO, "in passing\n", 11);
+		(void)snprintf(line, sizeof(line), "{\"result\":{\"pid\":%d,\"served\":%zu,\"size\":%zd}}\n", (int)getpid(), ++served, n);
+		if (!strstr(request, "\"garbage\"") && !strstr(request, "\"twice\""))
+			say(line);
+	}
+	free(request);
+	return 0;
+}
+
+static int act(const char *name)
+{
 	if (strcmp(name, "good") == 0)
 		say("{\"log\":{\"level\":\"warn\",\"message\":\"careful\",\"details\":{\"a\":1}}}\n"
 		    "{\"progress\":0.25,\"message\":\"some\"}\n{\"result\":{\"version\":\"1\"}}\n");
@@ -93,11 +103,6 @@ static int worker_main(int argc, char **argv)
 	else if (strcmp(name, "stubborn") == 0) {
 		(void)signal(SIGTERM, SIG_IGN);
 		sleep_on();
-	} else if (strcmp(name, "lingers") == 0 || strcmp(name, "forks") == 0)
-		linger(strcmp(name, "lingers") == 0 ? "stay" : request);
-	else if (strcmp(name, "after") == 0) {
-		say("{\"result\":{}}\n");
-		return 3;
 	} else if (strcmp(name, "stderr") == 0) {
 		(void)!write(STDERR_FILENO, "a hint for people\n", 18);
 		return 1;
@@ -117,6 +122,30 @@ static int worker_main(int argc, char **argv)
 		say(line);
 	}
 	return 0;
+}
+
+/* These end without a word, or in the middle of one. */
+static bool gives_up(const char *name)
+{
+	return strcmp(name, "nothing") == 0 || strcmp(name, "half-line") == 0;
+}
+
+static int worker_main(int argc, char **argv)
+{
+	const char *name = argc == 3 ? argv[2] : "";
+	size_t room = 0;
+	char *request = NULL;
+	int code = 0;
+
+	if (strcmp(name, "serves") == 0)
+		return serve(stdin);
+	while (code == 0 && getline(&request, &room, stdin) > 0) {
+		code = act(name);
+		if (gives_up(name))
+			break;
+	}
+	free(request);
+	return code;
 }
 
 struct world {
@@ -273,9 +302,6 @@ static void test_own_errors(void **state)
 	result = call(world, "odd-error", 10000);
 	assert_int_equal(result.err.code, ERR_DRIVER);
 	assert_true(result.retryable);
-	result = call(world, "after", 10000);
-	assert_non_null(result.result);
-	assert_non_null(logged(&result, "exit code 3 after its answer"));
 }
 
 static void test_deadline(void **state)
@@ -292,6 +318,87 @@ static void test_deadline(void **state)
 	assert_true(result.duration_ms > 2000);
 }
 
+/* A call of "serves" that says `what`, about the component `name`. */
+static struct work_result ask(struct world *world, const char *name, const char *what, int64_t limit_ms)
+{
+	struct work work = work_for(world, "serves", limit_ms);
+	struct work_result result;
+
+	json_put_str(work.request, "name", name);
+	json_put_str(work.request, "verb", what);
+	assert_int_equal(executor_call_all(world->executor, world->ctx, &work, 1, &result, &world->err), 0);
+	return result;
+}
+
+static int64_t pid_of(const struct work_result *result)
+{
+	assert_non_null(result->result);
+	return json_int(result->result, "pid", 0);
+}
+
+/* One worker serves what is asked about one thing; another thing has its own. */
+static void test_one_for_several(void **state)
+{
+	struct world *world = *state;
+	struct work_result first = ask(world, "api", "observe", 10000), second = ask(world, "api", "apply", 10000);
+	struct work_result other = ask(world, "web", "observe", 10000), words = ask(world, "api", "words", 10000);
+	struct work work = work_for(world, "serves", 10000);
+	struct work_result configured;
+
+	assert_int_equal(pid_of(&first), pid_of(&second));
+	assert_int_equal(json_int(second.result, "served", 0), 2);
+	assert_int_not_equal(pid_of(&first), pid_of(&other));
+	assert_int_equal(pid_of(&first), pid_of(&words));
+	assert_string_equal(json_str(json_object_get(logged(&words, "standard error"), "details"), "stderr", ""), "in passing\n");
+	assert_null(logged(&second, ""));
+	/* The same name with another configuration, which may hold other secrets, is another thing. */
+	json_put_str(work.request, "name", "api");
+	(void)json_object_set_new(work.request, "component", json_pack("{s:{s:s}}", "token", "env", "UNSHIP_TEST_A"));
+	assert_int_equal(executor_call(world->executor, world->ctx, &work, &configured, &world->err), 0);
+	assert_int_not_equal(pid_of(&configured), pid_of(&first));
+}
+
+/* Two requests about one thing at the same time have two workers. */
+static void test_not_shared_at_work(void **state)
+{
+	struct world *world = *state;
+	struct work works[] = { work_for(world, "serves", 10000), work_for(world, "serves", 10000) };
+	struct work_result results[2];
+
+	assert_int_equal(executor_call_all(world->executor, world->ctx, works, 2, results, &world->err), 0);
+	assert_int_not_equal(pid_of(&results[0]), pid_of(&results[1]));
+}
+
+/* What a worker does wrong at its second request ends it as at its first, and it is not asked again. */
+static void test_second_request_goes_wrong(void **state)
+{
+	static const struct {
+		const char *what, *says;
+		enum err_code code;
+	} cases[] = {
+		{ "garbage", "not the protocol: 'rubbish'", ERR_DRIVER },
+		{ "twice", "answered twice", ERR_DRIVER },
+		{ "crash", "ended by signal SEGV without an answer", ERR_DRIVER },
+		{ "hang", "no answer after", ERR_TIMEOUT },
+	};
+	struct world *world = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct work_result first = ask(world, "api", "observe", 10000), wrong, next;
+		int64_t pid = pid_of(&first);
+
+		wrong = ask(world, "api", cases[i].what, strcmp(cases[i].what, "hang") == 0 ? 100 : 10000);
+		assert_null(wrong.result);
+		assert_int_equal(wrong.err.code, cases[i].code);
+		assert_non_null(strstr(wrong.err.text, cases[i].says));
+		assert_false(wrong.answered);
+		assert_int_equal(proc_start_time((pid_t)pid), 0);
+		next = ask(world, "api", "observe", 10000);
+		assert_int_not_equal(pid_of(&next), pid);
+		assert_int_equal(json_int(next.result, "served", 0), 1);
+	}
+}
+
 static bool is_gone(json_t *result)
 {
 	pid_t pid = (pid_t)json_int(result, "pid", 0);
@@ -303,18 +410,49 @@ static bool is_gone(json_t *result)
 	return false;
 }
 
-static void test_lingering(void **state)
+/* One that died, or spoke, between two requests is not used for the second: that gets a new one, and loses nothing. */
+static void test_ended_between_requests(void **state)
+{
+	static const int signals[] = { SIGKILL, SIGUSR1 };
+	struct world *world = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		struct work_result first = ask(world, "api", "observe", 10000), next;
+
+		assert_int_equal(kill((pid_t)pid_of(&first), signals[i]), 0);
+		assert_true(is_gone(first.result));
+		next = ask(world, "api", "observe", 10000);
+		assert_int_not_equal(pid_of(&next), pid_of(&first));
+		assert_null(logged(&next, "by the way"));
+	}
+}
+
+static void test_rest(void **state)
 {
 	struct world *world = *state;
-	struct work_result result = call(world, "forks", 10000); /* ends, its child stays with our pipe in its hands */
+	struct work_result first = ask(world, "api", "observe", 10000), next;
 
-	assert_non_null(result.result);
-	assert_true(result.duration_ms < 9000); /* it is not waited for until the deadline */
-	assert_true(is_gone(result.result));
-	result = call(world, "lingers", 10000); /* answers and stays */
-	assert_non_null(result.result);
-	assert_non_null(logged(&result, "did not end after its answer"));
-	assert_true(is_gone(result.result));
+	world->executor->ops->rest(world->executor);
+	next = ask(world, "api", "observe", 10000);
+	assert_int_not_equal(pid_of(&next), pid_of(&first));
+	assert_true(is_gone(first.result));
+}
+
+/* More than a pipe takes at once. */
+static void test_large_request(void **state)
+{
+	struct world *world = *state;
+	struct work work = work_for(world, "serves", 20000);
+	struct work_result result;
+	char *text = mem_array(world->ctx, char, (1u << 20) + 1);
+
+	memset(text, 'x', 1u << 20);
+	for (int i = 1; i <= 2; i++) {
+		json_put_str(work.request, "reason", text);
+		assert_int_equal(executor_call(world->executor, world->ctx, &work, &result, &world->err), 0);
+		assert_true(json_int(result.result, "size", 0) > 1 << 20);
+		assert_int_equal(json_int(result.result, "served", 0), i);
+	}
 }
 
 static void test_stop(void **state)
@@ -432,11 +570,40 @@ static void test_external(void **state)
 	assert_int_equal(fs_remove_tree(dir, &world->err), 0);
 }
 
+/* An external driver is awaited to its end, and what it leaves behind goes with it. */
+static void test_external_lingers(void **state)
+{
+	struct world *world = *state;
+	char *dir = mem_printf(world->ctx, "%s/unship-test-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp"),
+	     *path = mem_strdup(world->ctx, getenv("PATH"));
+	struct work_result result;
+
+	assert_non_null(mkdtemp(dir));
+	write_program(dir, "unship-driver-forks", "#!/bin/sh\nsleep 1000 &\necho \"{\\\"result\\\":{\\\"pid\\\":$!}}\"\n");
+	write_program(dir, "unship-driver-lingers", "#!/bin/sh\nsleep 1000 &\necho \"{\\\"result\\\":{\\\"pid\\\":$!}}\"\nwait\n");
+	write_program(dir, "unship-driver-after", "#!/bin/sh\necho '{\"result\":{}}'\nexit 3\n");
+	assert_int_equal(setenv("PATH", mem_printf(world->ctx, "%s:%s", dir, path), 1), 0);
+	result = call(world, "forks", 10000); /* ends, its child stays with our pipe in its hands */
+	assert_non_null(result.result);
+	assert_true(result.duration_ms < 9000); /* it is not waited for until the deadline */
+	assert_true(is_gone(result.result));
+	result = call(world, "lingers", 10000); /* answers and stays */
+	assert_non_null(result.result);
+	assert_non_null(logged(&result, "did not end after its answer"));
+	assert_true(is_gone(result.result));
+	result = call(world, "after", 10000);
+	assert_non_null(result.result);
+	assert_non_null(logged(&result, "exit code 3 after its answer"));
+	assert_int_equal(setenv("PATH", path, 1), 0);
+	assert_int_equal(fs_remove_tree(dir, &world->err), 0);
+}
+
 static void test_freed_while_working(void **state)
 {
 	struct world *world = *state;
 	struct work work = work_for(world, "silent", 60000);
 
+	(void)ask(world, "api", "observe", 10000); /* one more that waits */
 	assert_int_equal(world->executor->ops->start(world->executor, &work, &world->err), 0);
 	(void)talloc_free(world->executor);
 	if (!with_spawner) {
@@ -458,12 +625,18 @@ int main(void)
 		TEST(test_no_answer),
 		TEST(test_own_errors),
 		TEST(test_deadline),
-		TEST(test_lingering),
+		TEST(test_one_for_several),
+		TEST(test_not_shared_at_work),
+		TEST(test_second_request_goes_wrong),
+		TEST(test_ended_between_requests),
+		TEST(test_rest),
+		TEST(test_large_request),
 		TEST(test_stop),
 		TEST(test_wake),
 		TEST(test_many_at_once),
 		TEST(test_environment),
 		TEST(test_external),
+		TEST(test_external_lingers),
 		TEST(test_freed_while_working),
 	};
 

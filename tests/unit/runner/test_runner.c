@@ -1,11 +1,6 @@
 /* runner.c and its files, on a journal in memory and workers that answer by a script: what is written, in which order, in how many
  * transactions, and what stops it. The simulator (tests/sim) does the rest. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "data/hash.h"
 #include "data/json.h"
@@ -19,7 +14,9 @@ struct stage {
 	struct executor executor;
 	void *ctx;
 	struct entry entries[200];
-	size_t count, appends;
+	size_t count, appends, soon, settled;
+	bool unsettled;    /* what was appended last may be lost with the power */
+	bool store_failed; /* the last time */
 	int64_t now_ms, token;
 	struct {
 		uint64_t id;
@@ -32,6 +29,7 @@ struct stage {
 	/* Script. */
 	size_t fail_append;    /* this append fails ... */
 	bool fail_after;       /* ... after it was done */
+	size_t fail_settle;    /* so many times settling fails */
 	size_t steal_after;    /* after so many appends somebody else has the claim */
 	const char *cancel_at; /* a call like this is cancelled by somebody while it runs */
 	const char *fails;     /* calls like this fail for good */
@@ -72,6 +70,7 @@ static int op_append(struct journal *journal, const void *ctx, const struct clai
 	struct stage *stage = OF_JOURNAL(journal);
 	bool fails = ++stage->appends == stage->fail_append;
 
+	stage->store_failed = fails;
 	assert_non_null(fence); /* nothing of a runner is written without its claim */
 	if (stage->steal_after && stage->appends > stage->steal_after)
 		stage->token++;
@@ -81,7 +80,33 @@ static int op_append(struct journal *journal, const void *ctx, const struct clai
 		return err_set(err, ERR_STORE, "failed before");
 	for (size_t i = 0; i < count; i++)
 		write_entry(stage, &entries[i]);
+	stage->unsettled = false;
 	return fails ? err_set(err, ERR_STORE, "failed after") : 0;
+}
+
+static int op_append_soon(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
+	struct err *err)
+{
+	struct stage *stage = OF_JOURNAL(journal);
+	int r = op_append(journal, ctx, fence, entries, count, err);
+
+	stage->unsettled = true;
+	stage->soon++;
+	return r;
+}
+
+static int op_settle(struct journal *journal, struct err *err)
+{
+	struct stage *stage = OF_JOURNAL(journal);
+
+	stage->store_failed = stage->fail_settle > 0;
+	if (stage->store_failed) {
+		stage->fail_settle--;
+		return err_set(err, ERR_STORE, "not on the disk");
+	}
+	stage->unsettled = false;
+	stage->settled++;
+	return 0;
 }
 
 static int op_read(struct journal *journal, const void *ctx, const struct entry_filter *filter, struct entry **ret, size_t *ret_count,
@@ -125,6 +150,8 @@ static int op_release(struct journal *journal, struct claim *claim, struct err *
 }
 
 static const struct journal_ops journal_ops = { .append = op_append,
+	.append_soon = op_append_soon,
+	.settle = op_settle,
 	.read = op_read,
 	.claim = op_claim,
 	.renew = op_renew,
@@ -136,6 +163,8 @@ static int op_start(struct executor *executor, const struct work *work, struct e
 	char *call = mem_printf(stage->ctx, "%s %s", json_str(work->request, "verb", ""), json_str(work->request, "name", ""));
 	bool hangs = stage->hangs && !strcmp(stage->hangs, call);
 
+	if (strncmp(call, "probe", 5) != 0)
+		assert_false(stage->unsettled); /* nothing is done on the strength of what the power may take back */
 	stage->calls = mem_appendf(stage->calls, "%s; ", call);
 	assert_true(stage->work_count < WORKS_MAX);
 	stage->works[stage->work_count].id = work->id;
@@ -173,6 +202,7 @@ static int op_wait(struct executor *executor, const void *ctx, int64_t until_ms,
 			first = i;
 	if (!stage->work_count || stage->works[first].end_ms > MAX(until_ms, stage->now_ms)) {
 		assert_true(until_ms < stage->now_ms + 3600 * 1000); /* every wait has an end */
+		assert_true(until_ms <= stage->now_ms || !stage->unsettled || stage->store_failed);
 		stage->now_ms = MAX(stage->now_ms, until_ms);
 		return 0;
 	}
@@ -380,6 +410,28 @@ static void a_store_that_fails(void **state)
 	talloc_free(good);
 }
 
+/* An outcome is made durable by the intent that follows it; where none follows, by itself, before anything is waited for. That it is so
+ * everywhere, op_start and op_wait look to. */
+static void an_outcome_is_settled(void **state)
+{
+	struct stage *serial = stage_new("[" API ", " WEB "]");
+	struct stage *both = stage_new(
+		"[{id: a, type: deployment, needs: [], parameters: {service: api, version: v2, environment: production}},"
+		" {id: w, type: deployment, needs: [], parameters: {service: web, version: v2, environment: production}}]");
+
+	ran(serial);
+	assert_int_equal(serial->soon, 3); /* captures, two outcomes */
+	assert_int_equal(serial->settled, 0);
+	both->hangs = "apply web";
+	both->fail_settle = 3;
+	assert_int_equal(ran(both)->status, RUN_RESTORED);
+	assert_int_equal(both->fail_settle, 0);
+	assert_true(both->settled > 0);
+	assert_false(both->unsettled);
+	talloc_free(serial);
+	talloc_free(both);
+}
+
 static void a_lost_claim_stops_it(void **state)
 {
 	struct stage *stage = stage_new("[" API ", " WEB "]");
@@ -545,6 +597,7 @@ int main(void)
 		cmocka_unit_test(two_steps),
 		cmocka_unit_test(a_failure_is_restored),
 		cmocka_unit_test(a_store_that_fails),
+		cmocka_unit_test(an_outcome_is_settled),
 		cmocka_unit_test(a_lost_claim_stops_it),
 		cmocka_unit_test(cancelled_in_the_middle),
 		cmocka_unit_test(interrupted),

@@ -1,12 +1,9 @@
 /* Snapshots: sealing, finding every kind of change, links, interruption. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "checks.h"
+
 #include <sys/socket.h>
 #include <sys/un.h>
-
-#include <cmocka.h>
 
 #include "base/fs.h"
 #include "snapshot/snapshot.h"

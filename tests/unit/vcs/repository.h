@@ -2,26 +2,10 @@
 #ifndef TESTS_VCS_REPOSITORY_H
 #define TESTS_VCS_REPOSITORY_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "base/fs.h"
 #include "vcs/vcs.h"
-
-#define assert_ok(call) \
-	do { \
-		if ((call) < 0) \
-			fail_msg("%s: %s", #call, error.text); \
-	} while (0)
-#define assert_fails(call, expected) \
-	do { \
-		assert_int_equal((call), -(int)(expected)); \
-		assert_int_equal(error.code, (expected)); \
-	} while (0)
 
 /* *state: struct world, an empty repository in dir. */
 struct world {

@@ -165,6 +165,76 @@ static void reads_a_shallow_clone(void **state)
 	assert_int_equal(versions.list[1].behind, 1);
 }
 
+/* At this very place, and not above it. */
+static void opens_at_a_place(void **state)
+{
+	struct world *world = *state;
+	struct err error = ERR_INIT;
+	struct vcs *vcs = NULL;
+
+	(void)commit_file(world, "src/a.txt", "1", "first");
+	assert_ok(vcs_open_at(world, world->dir, &vcs, &error));
+	vcs = NULL;
+	assert_fails(vcs_open_at(world, fs_join(world, world->dir, "src"), &vcs, &error), ERR_NOT_FOUND);
+	assert_null(vcs);
+}
+
+/* The names of releases: with a prefix first, tags before branches, and no expressions. */
+static void resolves_plain_names(void **state)
+{
+	static const char *const refused[] = { "", "-x", "HEAD~1", "a..b", "x@{1}", "a b", "a^", "refs:x", "x.lock", "/x", "x/", "@" };
+	struct world *world = *state;
+	char *first = commit_file(world, "a", "1", "first"), *second, sha[VCS_SHA_SIZE] = "", *shorter;
+	struct err error = ERR_INIT;
+	struct vcs *vcs;
+
+	(void)git(world, "tag", "-a", "v1.0", "-m", "annotated");
+	(void)git(world, "tag", "both");
+	second = commit_file(world, "a", "2", "second");
+	(void)git(world, "tag", "1.0");
+	(void)git(world, "branch", "both");
+	assert_ok(vcs_open_at(world, world->dir, &vcs, &error));
+	assert_ok(vcs_resolve_name(vcs, NULL, "1.0", sha, &error));
+	assert_string_equal(sha, second);
+	assert_ok(vcs_resolve_name(vcs, "v", "1.0", sha, &error));
+	assert_string_equal(sha, first);
+	assert_ok(vcs_resolve_name(vcs, "v", "v1.0", sha, &error));
+	assert_string_equal(sha, first);
+	assert_ok(vcs_resolve_name(vcs, "", "both", sha, &error));
+	assert_string_equal(sha, first);
+	assert_ok(vcs_resolve_name(vcs, NULL, "main", sha, &error));
+	assert_string_equal(sha, second);
+	shorter = mem_strndup(world, first, 7);
+	assert_ok(vcs_resolve_name(vcs, "v", shorter, sha, &error));
+	assert_string_equal(sha, first);
+	assert_fails(vcs_resolve_name(vcs, NULL, mem_strndup(world, first, 6), sha, &error), ERR_NOT_FOUND);
+	assert_fails(vcs_resolve_name(vcs, NULL, "nothing", sha, &error), ERR_NOT_FOUND);
+	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
+		assert_fails(vcs_resolve_name(vcs, NULL, refused[i], sha, &error), ERR_INVALID);
+}
+
+static void exports_a_commit(void **state)
+{
+	struct world *world = *state;
+	char *first = commit_file(world, "src/a.txt", "1", "first"), *text;
+	char *to = fs_join(world, world->root, "out"), *part = fs_join(world, world->root, "part");
+	struct err error = ERR_INIT;
+	size_t files = 0;
+	struct vcs *vcs;
+
+	(void)commit_file(world, "src/a.txt", "2", "second");
+	assert_ok(vcs_open_at(world, world->dir, &vcs, &error));
+	assert_ok(vcs_export(vcs, first, NULL, to, &files, NULL, NULL, &error));
+	assert_int_equal(files, 1);
+	assert_ok(fs_read(world, fs_join(world, to, "src/a.txt"), 100, &text, NULL, &error));
+	assert_string_equal(text, "1");
+	assert_ok(vcs_export(vcs, first, "src", part, &files, NULL, NULL, &error));
+	assert_true(fs_exists(fs_join(world, part, "a.txt")));
+	assert_fails(vcs_export(vcs, first, NULL, to, &files, NULL, NULL, &error), ERR_IO); /* it is there already */
+	assert_fails(vcs_export(vcs, first, "nowhere", fs_join(world, world->root, "x"), &files, NULL, NULL, &error), ERR_NOT_FOUND);
+	assert_fails(vcs_export(vcs, "main", NULL, fs_join(world, world->root, "x"), &files, NULL, NULL, &error), ERR_INVALID);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +246,9 @@ int main(void)
 		cmocka_unit_test(refuses_what_is_no_name),
 		cmocka_unit_test_setup_teardown(resolves_names, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(reads_a_shallow_clone, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(opens_at_a_place, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(resolves_plain_names, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(exports_a_commit, world_setup, world_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
