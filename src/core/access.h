@@ -54,7 +54,7 @@ struct principal {
 	int64_t authenticated_ms;       /* wall: when they last proved who they are (fresh authentication); 0: a token */
 };
 
-/* May they, there? environment NULL: in at least one environment. principal NULL: yes. */
+/* May they, there? environment NULL: in at least one environment; "*": in all of them. principal NULL: yes. */
 bool access_permits(const struct principal *principal, enum permission permission, const char *environment);
 /* What they may there; for the web admin and `whoami`. */
 permissions access_permissions(const struct principal *principal, const char *environment);
@@ -63,5 +63,9 @@ must_check int access_check(const struct principal *principal, enum permission p
 json_t *permissions_json(permissions set);                     /* new reference: ["view", "plan"] */
 json_t *grants_json(const struct grant *grants, size_t count); /* new reference: [{environment, role, permissions}] */
 must_check int grants_read(const void *ctx, json_t *array, struct grant **ret, size_t *ret_count, struct err *err);
+/* A list of names; NULL is the empty set. */
+must_check int permissions_read(json_t *array, permissions *ret, struct err *err);
+/* "production=operator", "*=viewer", "production=operator+force": as people write it. */
+must_check int grant_parse(const void *ctx, const char *text, struct grant *ret, struct err *err);
 
 #endif

@@ -108,10 +108,10 @@ static void check_jump(const struct compat_input *input, struct findings *findin
 		return;
 	if (from.kind != VERSION_SEMVER || to.kind != VERSION_SEMVER)
 		return;
-	jump = version_major_jump(&from, &to);
+	jump = version_skips_major(&from, &to);
 	evidence = json_pack("{s:s, s:s}", "from", from.text, "to", to.text);
 	findings_add(findings, "version_jump", !jump, jump ? SEVERITY_WARNING : SEVERITY_INFO, NULL, evidence,
-		jump ? "from %s to %s is another major line" : "%s and %s are of one major line", from.text, to.text);
+		jump ? "from %s to %s skips a whole major line" : "no major line lies between %s and %s", from.text, to.text);
 	json_decref(evidence);
 }
 

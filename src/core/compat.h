@@ -17,7 +17,7 @@
  *                          Nullable column that became NOT NULL: error without a default, else warning. data returns too (preserve_data
  * false): warning that newer rows are lost. Each with a witness in the evidence {table, column, live, target}.
  *   migration_reversible   an irreversible migration lies between and the data is to go back: error.
- *   version_jump           another major line: warning.
+ *   version_jump           a whole major line is skipped (3.x to 1.x; below 1.0.0 a minor one): warning. To go back by one line is what rollbacks are for.
  *   config_compatibility   configuration stays (partial rollback): keys that the target had and are gone: error; changed type: warning.
  * Configuration returns as well: passes.
  *   service_dependencies   a partial rollback leaves a component older than another one needs: error.

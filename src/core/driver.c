@@ -28,6 +28,16 @@ int driver_kind_parse(const char *text, enum driver_kind *ret, struct err *err)
 	return err_set(err, ERR_INVALID, "'%s' is no kind of driver (flags, service, code, config, data, cache, traffic, command)", text);
 }
 
+bool driver_undoes(const struct driver *driver, const json_t *config)
+{
+	if (!driver->undo)
+		return false;
+	for (const struct field *field = driver->fields; field && field->member; field++)
+		if (!strcmp(field->member, "undo"))
+			return json_array_size(json_object_get(config, "undo")) > 0 || json_is_string(json_object_get(config, "undo"));
+	return true;
+}
+
 const struct driver *catalogue_driver(const struct catalogue *catalogue, const char *name)
 {
 	for (const struct driver *const *at = catalogue->drivers; at && *at; at++)

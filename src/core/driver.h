@@ -120,6 +120,8 @@ struct catalogue {
 	const struct probe *const *probes;
 	const struct channel *const *channels;
 };
+/* Can it take back what it did, with this configuration? A driver that has a parameter `undo` can when that is given. */
+bool driver_undoes(const struct driver *driver, const json_t *config);
 const struct driver *catalogue_driver(const struct catalogue *catalogue, const char *name); /* NULL: not built in */
 const struct probe *catalogue_probe(const struct catalogue *catalogue, const char *name);
 const struct channel *catalogue_channel(const struct catalogue *catalogue, const char *name);

@@ -49,3 +49,30 @@ json_t *entry_json(const struct entry *entry)
 	json_put_str(object, "hash", entry->hash);
 	return object;
 }
+
+int entry_from_json(const void *ctx, json_t *object, struct entry *ret, struct err *err)
+{
+	json_t *data = json_object_get(object, "data");
+	const char *at = json_str(object, "at", NULL), *kind = json_str(object, "kind", NULL);
+	int64_t wall_ms;
+	int r;
+
+	if (json_int(object, "seq", 0) < 1 || !at || !kind || !json_is_object(data))
+		return err_set(err, ERR_INVALID, "this is no entry of a journal: seq, at, kind or data is missing");
+	r = clock_parse(at, &wall_ms, err);
+	if (r < 0)
+		return err_in(err, "at");
+	*ret = (struct entry){
+		.seq = json_int(object, "seq", 0),
+		.id = mem_strdup(ctx, json_str(object, "id", NULL)),
+		.wall_ms = wall_ms,
+		.kind = mem_strdup(ctx, kind),
+		.environment = mem_strdup(ctx, json_str(object, "environment", NULL)),
+		.run = mem_strdup(ctx, json_str(object, "run", NULL)),
+		.actor = mem_strdup(ctx, json_str(object, "actor", NULL)),
+		.data = json_keep(ctx, json_incref(data)),
+		.previous = mem_strdup(ctx, json_str(object, "previous", NULL)),
+		.hash = mem_strdup(ctx, json_str(object, "hash", NULL)),
+	};
+	return 0;
+}

@@ -30,7 +30,7 @@ struct entry {
 #define ENTRY_DEPLOYMENT_RELEASE    "deployment.release"    /* {deployment, reason}: quarantine lifted */
 #define ENTRY_DEPLOYMENT_MARK       "deployment.mark"       /* {deployment, rollbackTarget} */
 /* Runs; core/run.h folds them */
-#define ENTRY_RUN_REQUESTED         "run.requested"  /* {plan, planHash, expected, from, to, reason, options, context, undoOf, findings} */
+#define ENTRY_RUN_REQUESTED         "run.requested"  /* {plan, planHash, expected, from, to, reason, options, context, undoOf, findings, requester, approval, breakglass} */
 #define ENTRY_RUN_STARTED           "run.started"    /* {holder, resumed} */
 #define ENTRY_STEP_CAPTURED         "step.captured"  /* {step, subject, observed, attempt} */
 #define ENTRY_SNAPSHOT_TAKEN        "snapshot.taken" /* {snapshot, files, bytes, manifest} */
@@ -38,12 +38,14 @@ struct entry {
 #define ENTRY_STEP_ENDED \
 	"step.ended" /* {step, verb: apply|undo|capture, attempt, outcome: done|failed|unknown, code, message, retryable, observed, outputs, logs, durationMs, settled, notBegun: the call was never made} */
 #define ENTRY_RUN_WAITING            "run.waiting"  /* {step, question: unknown|approval, message} */
-#define ENTRY_RUN_ANSWERED           "run.answered" /* {step, answer: done|retry|restore|approve|reject} */
+#define ENTRY_RUN_ANSWERED           "run.answered" /* {step, answer: done|retry|restore|approve|reject, principal, reason} */
 #define ENTRY_RUN_CANCEL             "run.cancel"   /* {reason} */
 #define ENTRY_RUN_ENDED              "run.ended"    /* {status, changed, code, step, message, phases: {capture,apply,verify,undo: ms}} */
 /* Flags, snapshots, telling */
 #define ENTRY_FLAG_SET               "flag.set"               /* {flag, group, state, previous, reason} */
 #define ENTRY_FLAG_RESTORED          "flag.restored"          /* {flag, state, previous, change} */
+#define ENTRY_FLAG_DEFINED           "flag.defined"           /* {flag, group, definition, reason}: core/flag.h */
+#define ENTRY_FLAG_REMOVED           "flag.removed"           /* {flag, state, reason} */
 #define ENTRY_SNAPSHOT_VERIFIED      "snapshot.verified"      /* {snapshot, ok, problems} */
 #define ENTRY_SNAPSHOT_RESTORED      "snapshot.restored"      /* {snapshot, component} */
 #define ENTRY_SNAPSHOT_PRUNED        "snapshot.pruned"        /* {snapshot} */
@@ -61,7 +63,7 @@ struct entry {
 #define ENTRY_SESSION_BEGUN          "session.begun"       /* {session, principal, origin, agent, method: password|oidc|bootstrap} */
 #define ENTRY_SESSION_ENDED          "session.ended"       /* {session, reason: signed out|revoked|removed} */
 #define ENTRY_LOGIN_REFUSED          "login.refused"       /* {name, origin, reason} */
-#define ENTRY_APPROVAL_REQUESTED     "approval.requested"  /* core/approval.h */
+#define ENTRY_APPROVAL_REQUESTED     "approval.requested"  /* {approval, operation, principal, input, planHash, shown, needs, required, ttlMs, reason, byWayOf} */
 #define ENTRY_APPROVAL_GIVEN         "approval.given"      /* {approval, principal, approves, reason} */
 #define ENTRY_APPROVAL_USED          "approval.used"       /* {approval, run} */
 #define ENTRY_APPROVAL_WITHDRAWN     "approval.withdrawn"  /* {approval, reason} */
@@ -69,11 +71,16 @@ struct entry {
 #define ENTRY_BREAKGLASS_CLOSED      "breakglass.closed"   /* {breakglass} */
 #define ENTRY_BREAKGLASS_REVIEWED    "breakglass.reviewed" /* {breakglass, reviewer, note} */
 
+/* Signals from outside; store/alerts.h folds them */
+#define ENTRY_SIGNAL_ALERT           "signal.alert" /* {hook, fingerprint, status: firing|resolved, labels, annotations, startsAt, endsAt, url, truncatedAlerts} */
+
 /* The bytes that are hashed, in ctx. */
 char *entry_canonical(const void *ctx, const struct entry *entry);
 /* Fills entry->hash (in ctx) from its content and entry->previous. */
 void entry_seal(const void *ctx, struct entry *entry);
 #define ENTRY_FIRST_PREVIOUS "0000000000000000000000000000000000000000000000000000000000000000"
 json_t *entry_json(const struct entry *entry); /* new reference, camelCase as in the API */
+/* Back from that form; everything in ctx. ERR_INVALID names the member that is missing. */
+must_check int entry_from_json(const void *ctx, json_t *object, struct entry *ret, struct err *err);
 
 #endif

@@ -22,6 +22,8 @@ struct executor_ops {
 	int (*wait)(struct executor *executor, const void *ctx, int64_t until_ms, struct work_result *ret, struct err *err);
 	/* Ends the work: SIGTERM, then SIGKILL. Its result still comes through wait (ERR_CANCELLED). */
 	void (*stop)(struct executor *executor, uint64_t id);
+	/* No more work is expected for now: what is kept ready for it may go. Never waits. May be NULL. */
+	void (*rest)(struct executor *executor);
 	int64_t (*wall_ms)(struct executor *executor);
 	int64_t (*mono_ms)(struct executor *executor);
 };

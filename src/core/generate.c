@@ -306,39 +306,56 @@ static bool part_touched(const struct part *part)
 }
 
 /* A probe of no component is about the environment as a whole and runs with any of them. */
-/* Its probes tell whether the rollback worked: it was touched, or uses something that was. */
-static bool is_verified(const struct parts *parts, size_t index)
+static bool has_probe(const struct environment *environment, json_t *verified)
 {
-	for (size_t k = 0; k < parts->count; k++)
-		if (part_touched(&parts->list[k]) && (k == index || SET_HAS(parts->needs + index * parts->words, k)))
+	for (size_t i = 0; i < environment->probe_count; i++)
+		if (!environment->probes[i].component || json_object_get(verified, environment->probes[i].component))
 			return true;
 	return false;
 }
 
-static bool has_probe(const struct environment *environment, const struct parts *parts)
+json_t *plan_verified(const struct environment *environment, json_t *touched)
 {
-	for (size_t i = 0; i < environment->probe_count; i++) {
-		if (!environment->probes[i].component)
-			return true;
-		for (size_t k = 0; k < parts->count; k++)
-			if (is_verified(parts, k) && strcmp(parts->list[k].component->name, environment->probes[i].component) == 0)
-				return true;
+	json_t *verified = json_copy(touched), *names = json_array();
+	bool grown = true;
+
+	while (grown) {
+		grown = false;
+		for (size_t i = 0; i < environment->component_count; i++) {
+			const struct component *component = &environment->components[i];
+
+			if (json_object_get(verified, component->name))
+				continue;
+			for (const char **need = component->needs; *need && !json_object_get(verified, component->name); need++)
+				if (json_object_get(verified, *need)) {
+					json_object_set_new(verified, component->name, json_true());
+					grown = true;
+				}
+		}
 	}
-	return false;
+	for (size_t i = 0; i < environment->component_count; i++)
+		if (json_object_get(verified, environment->components[i].name))
+			json_array_append_new(names, json_string(environment->components[i].name));
+	if (!has_probe(environment, verified)) {
+		json_decref(names);
+		names = NULL;
+	}
+	json_decref(verified);
+	return names;
 }
 
 static void make_verify(struct making *making)
 {
 	const struct parts *parts = making->parts;
-	json_t *step, *components, *needs;
+	json_t *step, *components, *needs, *touched = json_keep(making->tmp, json_object());
 
-	if (json_array_size(making->steps) == 0 || !has_probe(parts->input->environment, parts))
+	for (size_t i = 0; i < parts->count; i++)
+		if (part_touched(&parts->list[i]))
+			json_object_set_new(touched, parts->list[i].component->name, json_true());
+	components = json_array_size(making->steps) ? plan_verified(parts->input->environment, touched) : NULL;
+	if (!components)
 		return;
 	step = new_step(making, mem_strdup(making->tmp, "verify"), "Verify health", "health");
-	components = json_array();
-	for (size_t i = 0; i < parts->count; i++)
-		if (is_verified(parts, i))
-			json_array_append_new(components, json_string(parts->list[i].component->name));
 	json_object_set_new(json_object_get(step, "parameters"), "components", components);
 	needs = json_array();
 	for (const char **id = making->last; *id; id++)
@@ -367,6 +384,17 @@ static json_t *make_document(const void *ctx, struct making *making)
 	return document;
 }
 
+/* The state at the end of the rollback, not the one that was recorded: a service that is stopped and started again runs. */
+static const char *final_state(const struct part *part)
+{
+	return part->starts ? "running" : part->stops ? "stopped" : part->from_state;
+}
+
+static const char *shown_note(const struct part *part)
+{
+	return part->kind == DRIVER_SERVICE && part->returns && part->stops && part->starts && !part->note ? "restart" : part->note;
+}
+
 static char *shown_version(const void *ctx, const struct part *part, const char *version, const char *state)
 {
 	if (!version && !state)
@@ -387,8 +415,8 @@ static void make_differences(const void *ctx, const struct parts *parts, struct 
 			.component = mem_strdup(differences, part->component->name),
 			.kind = driver_kind_name(part->kind),
 			.from = shown_version(differences, part, part->from, part->from_state),
-			.to = part->recorded ? shown_version(differences, part, part->to, part->to_state) : NULL,
-			.note = mem_strdup(differences, part->note),
+			.to = part->recorded ? shown_version(differences, part, part->to, final_state(part)) : NULL,
+			.note = mem_strdup(differences, shown_note(part)),
 			.changes = part_touched(part),
 			.items = part->items ? json_keep(differences, json_incref(part->items)) : NULL,
 		};

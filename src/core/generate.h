@@ -17,8 +17,8 @@
 
 struct difference {
 	const char *component, *kind; /* kind of its driver; what changes reads "from -> to" */
-	const char *from, *to;        /* versions; for services also states */
-	const char *note;             /* "stays: data is preserved", "restart: needs code"; NULL */
+	const char *from, *to;        /* versions; for services also states: the one now, and the one when all is done */
+	const char *note;             /* "stays: data is preserved", "restart", "restart: needs code"; NULL */
 	bool changes;
 	json_t *items; /* e.g. flags or schema changes: [{name, from, to}]; NULL */
 };
@@ -47,6 +47,9 @@ must_check int plan_generate(const void *ctx, const struct generate_input *input
 char *plan_hash(const void *ctx, const struct plan *plan, const char *environment, json_t *observed);
 /* What the run must find again: {"component": {"version","state"}, "flag KEY": {"version": its state}} of the touched ones. New reference. */
 json_t *plan_expected(const struct plan *plan, json_t *observed);
+/* The components whose probes tell whether what was touched works: the touched ones ({name: true}) and those that use them, directly or not.
+ * New reference; NULL: no probe is about any of them. */
+json_t *plan_verified(const struct environment *environment, json_t *touched);
 /* The names of the components that a plan touches, in order of first touch; NULL-terminated. */
 const char **plan_components(const void *ctx, const struct plan *plan);
 

@@ -28,6 +28,12 @@ struct journal_ops {
 	 * the entries are there: read before repeating. `fence` may be NULL. */
 	int (*append)(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
 		struct err *err);
+	/* append for an entry with which more will follow at once: it is there for everybody and survives the process, but may be lost
+	 * with the power until the next append, or settle, has
+	 * returned. Both may be NULL: each append is durable then. */
+	int (*append_soon)(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
+		struct err *err);
+	int (*settle)(struct journal *journal, struct err *err);
 	int (*read)(struct journal *journal, const void *ctx, const struct entry_filter *filter, struct entry **ret, size_t *ret_count,
 		struct err *err);
 	/* ERR_CONFLICT "held by ... for another 12 s" while somebody else's lease runs, unless that holder is known to be dead (same host and boot, process gone). Strings of *ret in ctx. */

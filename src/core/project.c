@@ -6,6 +6,7 @@
 #include "core/project.h"
 
 #include "base/text.h"
+#include "core/access.h"
 #include "core/graph.h"
 #include "data/json.h"
 
@@ -19,8 +20,29 @@ struct project_file {
 		int64_t keep;
 		json_t *seal;
 	} snapshots;
+	struct server_file {
+		const char *listen, *certificate, *key;
+		const char **hosts, **origins;
+		int64_t workers, connections, connections_per_address;
+		json_t *oidc, *dependencies, *hooks, *sinks;
+	} server;
 };
 /* clang-format off */
+static const struct field server_fields[] = {
+	FIELD_STR(struct server_file, listen, DEFAULT("127.0.0.1:8321"), "address and port; another address than loopback needs a certificate"),
+	FIELD_PATH(struct server_file, certificate, OPTIONAL, "PEM file of the certificate and those that lead to its root"),
+	FIELD_PATH(struct server_file, key, OPTIONAL, "PEM file of its key"),
+	FIELD_LIST(struct server_file, hosts, OPTIONAL, "names that clients may use for this server, beside addresses and localhost"),
+	FIELD_LIST(struct server_file, origins, OPTIONAL, "web origins whose pages may ask for flags and events: https://shop.example"),
+	FIELD_INT(struct server_file, workers, DEFAULT("4"), 1, 256, "threads for what may block"),
+	FIELD_INT(struct server_file, connections, OPTIONAL, 1, 1000000, "at most so many connections; as many as the system allows when missing, up to 20000"),
+	FIELD_INT(struct server_file, connections_per_address, OPTIONAL, 1, 1000000, "at most so many of one address; 256 when missing, on loopback all"),
+	FIELD_MAP(struct server_file, oidc, OPTIONAL, "sign-in by OpenID Connect"),
+	FIELD_MAP(struct server_file, dependencies, OPTIONAL, "what /api/health looks at beside the server: probes by name"),
+	FIELD_MAP(struct server_file, hooks, OPTIONAL, "webhooks that are listened to, by name"),
+	FIELD_JSON(struct server_file, sinks, OPTIONAL, "where events are sent to: a list"),
+	FIELD_END
+};
 static const struct field snapshots_fields[] = {
 	FIELD_INT(struct snapshots_file, keep, DEFAULT("20"), 1, 1000000, "how many snapshots are kept; older ones are pruned"),
 	FIELD_MAP(struct snapshots_file, seal, OPTIONAL, "encryption of snapshots at rest"),
@@ -31,6 +53,7 @@ static const struct field project_fields[] = {
 	FIELD_MAP(struct project_file, environments, REQUIRED, "environments by name"),
 	FIELD_GROUP(struct project_file, snapshots, OPTIONAL, snapshots_fields, "snapshots taken before each run"),
 	FIELD_STR(struct project_file, store, DEFAULT("sqlite"), "sqlite, or the address of a PostgreSQL database"),
+	FIELD_GROUP(struct project_file, server, OPTIONAL, server_fields, "what `unship serve` listens to and trusts"),
 	FIELD_END
 };
 /* clang-format on */
@@ -46,9 +69,23 @@ static const struct field seal_fields[] = {
 
 struct environment_file {
 	bool protected;
-	json_t *components, *probes, *triggers, *notify, *objectives;
+	json_t *components, *probes, *triggers, *notify, *objectives, *approvals;
+};
+#define APPROVABLE (PERMISSION_BIT(PERMIT_EXECUTE) | PERMISSION_BIT(PERMIT_FORCE) | PERMISSION_BIT(PERMIT_EMERGENCY))
+struct approvals_file {
+	int64_t required, expires_ms;
+	const char **subjects;
 };
 /* clang-format off */
+static const struct field approvals_fields[] = {
+	FIELD_INT(struct approvals_file, required, DEFAULT("0"), 0, 20, "how many other people must agree"),
+	FIELD_ANY_(struct approvals_file, expires_ms, MS, NULL, 60000, 30 * TIME_MAX_MS, NULL,
+		"how long a request waits, and how long its approval holds", DEFAULT("1h")),
+	/* By hand: the name is a word of C. */
+	{ "for", FIELD_TYPE_LIST, offsetof(struct approvals_file, subjects), OPTIONAL, NULL, 0, 0, NULL,
+		"permissions that need it; execute, force and emergency when missing" },
+	FIELD_END
+};
 static const struct field objectives_fields[] = {
 	FIELD_MS(struct objectives, rollback_ms, DEFAULT("60s"), "a whole rollback"),
 	FIELD_MS(struct objectives, flags_off_ms, DEFAULT("10s"), "flags of a group switched off"),
@@ -64,6 +101,7 @@ static const struct field environment_fields[] = {
 	FIELD_MAP(struct environment_file, triggers, OPTIONAL, "rules that lead to a rollback, an approval or an alert"),
 	FIELD_JSON(struct environment_file, notify, OPTIONAL, "who is told of what: a list of rules"),
 	FIELD_MAP(struct environment_file, objectives, OPTIONAL, "time limits that every rollback is measured against"),
+	FIELD_MAP(struct environment_file, approvals, OPTIONAL, "how many other people must agree before this environment is changed"),
 	FIELD_END
 };
 /* clang-format on */
@@ -74,7 +112,7 @@ struct component_file {
 	const char **needs;
 };
 /* clang-format off */
-static const struct field component_fields[] = {
+const struct field project_component_fields[] = {
 	FIELD_NAME(struct component_file, driver, REQUIRED, "what stands behind the component"),
 	FIELD_BOOL(struct component_file, critical, DEFAULT("false"), "comes first wherever its needs allow"),
 	FIELD_LIST(struct component_file, needs, OPTIONAL, "components that this one uses"),
@@ -105,7 +143,7 @@ static const struct field notify_fields[] = {
 	FIELD_NAME(struct notify_file, channel, REQUIRED, "the way to tell them"),
 	FIELD_LIST(struct notify_file, recipients, REQUIRED, "addresses in the channel's own form"),
 	FIELD_LIST(struct notify_file, on, OPTIONAL,
-		"events: start, progress, completed, failed, emergency, status; all but progress and status when missing"),
+		"events: start, progress, completed, failed, approval, emergency, status; all but progress and status when missing"),
 	FIELD_END
 };
 /* clang-format on */
@@ -219,7 +257,7 @@ static void read_component(struct reading *reading, struct component *component,
 	check_name(reading, component->path, "a component", name);
 	if (driver_name)
 		driver = find_driver(reading, driver_name, component->path);
-	read_joined(reading, component_fields, sizeof(file), driver ? driver->fields : NULL, driver ? driver->params_size : 0,
+	read_joined(reading, project_component_fields, sizeof(file), driver ? driver->fields : NULL, driver ? driver->params_size : 0,
 		driver != NULL, object, component->path, &file);
 	component->driver = file.driver ? file.driver : "";
 	component->critical = file.critical;
@@ -354,7 +392,7 @@ static const struct channel *find_channel(struct reading *reading, const char *n
 
 static void check_rule(struct reading *reading, const struct notify_rule *rule, const struct channel *channel, const char *path)
 {
-	static const char *const events[] = { "start", "progress", "completed", "failed", "emergency", "status", NULL };
+	static const char *const events[] = { "start", "progress", "completed", "failed", "approval", "emergency", "status", NULL };
 	char *recipients = doc_path(reading->tmp, path, "recipients"), *on = doc_path(reading->tmp, path, "on");
 
 	for (size_t i = 0; channel && channel->check_recipient && rule->recipients[i]; i++) {
@@ -377,7 +415,7 @@ static void check_rule(struct reading *reading, const struct notify_rule *rule, 
 
 static void read_rule(struct reading *reading, struct notify_rule *rule, json_t *object, const char *path)
 {
-	static const char *const default_on[] = { "start", "completed", "failed", "emergency", NULL };
+	static const char *const default_on[] = { "start", "completed", "failed", "approval", "emergency", NULL };
 	const char *name = json_str(object, "channel", NULL);
 	const struct channel *channel = name ? find_channel(reading, name, path) : NULL;
 	struct notify_file file;
@@ -474,6 +512,33 @@ static void read_objectives(struct reading *reading, struct environment *environ
 	fields_parse(reading->project, objectives_fields, named, path, NULL, false, &environment->objectives, reading->problems);
 }
 
+static void read_approvals(struct reading *reading, struct environment *environment, json_t *approvals, const char *base)
+{
+	static const char *const usual[] = { "execute", "force", "emergency", NULL };
+	char *path = doc_path(reading->tmp, base, "approvals");
+	struct approval_rule *rule = &environment->approvals;
+	struct approvals_file file;
+	const char *const *names;
+
+	fields_parse(reading->project, approvals_fields, approvals, path, NULL, false, &file, reading->problems);
+	rule->required = file.required;
+	rule->expires_ms = file.expires_ms;
+	names = file.subjects && *file.subjects ? file.subjects : file.required ? usual : NULL;
+	for (size_t i = 0; names && names[i]; i++) {
+		enum permission permission = PERMIT_EXECUTE;
+		struct err err = ERR_INIT;
+
+		if (permission_parse(names[i], &permission, &err) == 0 && !(PERMISSION_BIT(permission) & APPROVABLE))
+			err_set(&err, ERR_INVALID, "nothing that needs the permission '%s' waits for approval: execute, force or emergency",
+				names[i]);
+		if (err.code)
+			problems_add(reading->problems, err.code, doc_path_index(reading->tmp, doc_path(reading->tmp, path, "for"), i), "%s",
+				err.text);
+		else
+			rule->permissions |= PERMISSION_BIT(permission);
+	}
+}
+
 /* The whole */
 
 static void read_environment(struct reading *reading, struct environment *environment, const char *name, json_t *object)
@@ -490,6 +555,40 @@ static void read_environment(struct reading *reading, struct environment *enviro
 	read_probes(reading, environment, file.probes, path);
 	read_triggers(reading, environment, file.triggers, path);
 	read_notify(reading, environment, file.notify, path);
+	read_approvals(reading, environment, file.approvals, path);
+}
+
+/* What the server's health endpoint looks at: probes without a component. */
+static void read_dependencies(struct reading *reading, struct server_config *server, json_t *dependencies)
+{
+	static const struct environment none;
+	const char *name;
+	json_t *object;
+
+	server->dependencies = mem_array(reading->project, struct probe_config, json_object_size(dependencies));
+	json_object_foreach(dependencies, name, object)
+		read_probe(reading, &none, &server->dependencies[server->dependency_count++], name, object, "server.dependencies");
+}
+
+static void read_server(struct reading *reading, const struct server_file *file)
+{
+	struct server_config *server = &reading->project->server;
+
+	*server = (struct server_config){
+		.listen = file->listen,
+		.certificate = file->certificate,
+		.key = file->key,
+		.hosts = file->hosts,
+		.origins = file->origins,
+		.workers = file->workers ? file->workers : 4,
+		.connections = file->connections,
+		.connections_per_address = file->connections_per_address,
+		.oidc = file->oidc,
+	};
+	if (!file->certificate != !file->key)
+		problems_add(reading->problems, ERR_INVALID, file->key ? "server.key" : "server.certificate",
+			"a certificate and its key belong together; only one of them is named");
+	read_dependencies(reading, server, file->dependencies);
 }
 
 static void check_store(struct reading *reading, const char *store)
@@ -536,6 +635,7 @@ struct project *project_read(const void *ctx, const struct doc *doc, const struc
 	struct reading reading = { project, catalogue, external, user, problems, tmp };
 	struct project_file file;
 	struct seal_file seal;
+	const char **names;
 
 	fields_parse(project, project_fields, doc_root(doc), "", NULL, false, &file, problems);
 	project->name = file.project ? file.project : "";
@@ -544,10 +644,23 @@ struct project *project_read(const void *ctx, const struct doc *doc, const struc
 	project->snapshots_seal = file.snapshots.seal;
 	project->doc = doc;
 	check_store(&reading, project->store);
+	read_server(&reading, &file.server);
 	if (file.snapshots.seal)
 		fields_parse(tmp, seal_fields, file.snapshots.seal, "snapshots.seal", NULL, false, &seal, problems);
 	read_environments(&reading, file.environments);
+	names = project_environment_names(tmp, project);
+	project->server.hooks = hooks_read(project, file.server.hooks, names, problems, &project->server.hook_count);
+	project->server.sinks = sinks_read(project, file.server.sinks, names, problems, &project->server.sink_count);
 	return project;
+}
+
+const char **project_environment_names(const void *ctx, const struct project *project)
+{
+	const char **names = mem_array(ctx, const char *, project->environment_count + 1);
+
+	for (size_t i = 0; i < project->environment_count; i++)
+		names[i] = project->environments[i].name;
+	return names;
 }
 
 struct environment *project_environment(const struct project *project, const char *name)
@@ -570,12 +683,10 @@ int project_find_environment(const struct project *project, const char *name, st
 		return 0;
 	}
 	tmp = mem_context(NULL);
-	names = mem_array(tmp, const char *, project->environment_count + 1);
+	names = project_environment_names(tmp, project);
 	list = mem_strdup(tmp, "");
-	for (size_t i = 0; i < project->environment_count; i++) {
-		names[i] = project->environments[i].name;
+	for (size_t i = 0; i < project->environment_count; i++)
 		list = mem_appendf(list, "%s%s", i ? ", " : "", names[i]);
-	}
 	nearest = text_nearest(name, names);
 	return err_set(err, ERR_NOT_FOUND, "there is no environment '%s'%s%s%s; there %s %s", name, nearest ? "; did you mean '" : "",
 		nearest ? nearest : "", nearest ? "'?" : "", project->environment_count == 1 ? "is" : "are", *list ? list : "none");

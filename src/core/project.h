@@ -4,6 +4,8 @@
 #define CORE_PROJECT_H
 
 #include "core/driver.h"
+#include "core/hook.h"
+#include "core/sink.h"
 #include "data/problems.h"
 
 struct component {
@@ -58,11 +60,15 @@ struct server_config {
 	const char **hosts;                /* names that a Host header may hold beside the address itself; NULL */
 	const char **origins;              /* web origins that may ask for flags and events from a browser; NULL */
 	int64_t workers;                   /* threads for what may block; default 4 */
+	int64_t connections;               /* at most; 0: the server's own limit */
+	int64_t connections_per_address;   /* the same for one address */
 	json_t *oidc;                      /* {issuer, clientId, clientSecret, scopes, groupsClaim, grants}; NULL */
 	struct probe_config *dependencies; /* of /api/health: {database: {type: tcp, ...}, redis: ..., stripe: ...} */
 	size_t dependency_count;
-	json_t *hooks; /* {NAME: {type: alertmanager|generic|github, secret, ...}}; NULL */
-	json_t *sinks; /* [{url, format: cloudevents|cdevents, ...}]; NULL */
+	struct hook_config *hooks; /* core/hook.h */
+	size_t hook_count;
+	struct sink_config *sinks; /* core/sink.h */
+	size_t sink_count;
 };
 
 struct project {
@@ -76,6 +82,9 @@ struct project {
 	const struct doc *doc;
 };
 
+/* Members of a component that do not belong to its driver. */
+extern const struct field project_component_fields[];
+
 /* Reads and checks everything: unknown keys with the nearest known one, `needs` that name no component, cycles in `needs`, unknown drivers, probes and
  * channels (a driver that is not in the catalogue is looked up by `external`, which returns the field table's JSON of
  * unship-driver-NAME or NULL; may be NULL: then unknown drivers are accepted unchecked), probes of unknown components,
@@ -83,6 +92,8 @@ struct project {
 struct project *project_read(const void *ctx, const struct doc *doc, const struct catalogue *catalogue,
 	bool (*external)(void *user, const char *driver), void *user, struct problems *problems);
 
+/* Names of all environments, NULL-terminated, in ctx. */
+const char **project_environment_names(const void *ctx, const struct project *project);
 struct environment *project_environment(const struct project *project, const char *name); /* NULL when there is none */
 /* The same with an error that lists what there is and names the nearest. */
 must_check int project_find_environment(const struct project *project, const char *name, struct environment **ret, struct err *err);

@@ -378,9 +378,30 @@ static void answer_unknown(struct run *run, struct run_step *step, const struct 
 	step->not_before_ms = 0;
 }
 
+int64_t run_step_approvals(const struct run_step *step)
+{
+	return json_int(step->step->parameters, "approvals", 1);
+}
+
+/* Each person once. True when there are enough. */
+static bool count_approver(struct run *run, struct run_step *step, const struct entry *entry)
+{
+	const char *name = entry->actor ? entry->actor : "", *person = json_str(entry->data, "principal", name);
+
+	for (size_t i = 0; i < step->approver_count; i++)
+		if (!strcmp(step->approvers[i], person))
+			return false;
+	step->approvers = mem_resize(run, step->approvers, const char *, step->approver_count + 1);
+	step->approvers[step->approver_count++] = person;
+	step->approved_by = step->approved_by ? mem_printf(run, "%s, %s", step->approved_by, name) : name;
+	return (int64_t)step->approver_count >= run_step_approvals(step);
+}
+
 static void answer_approval(struct run *run, struct run_step *step, const struct entry *entry, const char *answer)
 {
 	if (strcmp(answer, "approve") != 0 && strcmp(answer, "reject") != 0)
+		return;
+	if (!strcmp(answer, "approve") && !count_approver(run, step, entry))
 		return;
 	step->wait_for = WAIT_NOTHING;
 	step->attempts = 1;
@@ -389,7 +410,7 @@ static void answer_approval(struct run *run, struct run_step *step, const struct
 	if (!strcmp(answer, "approve")) {
 		step->approved = true;
 		step->status = STEP_DONE;
-		step->outputs = json_keep(run, json_pack("{s:s}", "approvedBy", entry->actor ? entry->actor : ""));
+		step->outputs = json_keep(run, json_pack("{s:s}", "approvedBy", step->approved_by));
 		return;
 	}
 	step->code = ERR_REFUSED;

@@ -53,7 +53,10 @@ struct run_step {
 	bool touched;                              /* an apply was begun: there may be an effect */
 	int64_t begun_ms, ended_ms, not_before_ms; /* wall */
 	enum wait_for wait_for;                    /* a person's word is waited for */
-	bool approved;                             /* an approval was given */
+	bool approved;                             /* as many as it wants have approved */
+	const char **approvers;                    /* ids of those who did so far, each once */
+	size_t approver_count;
+	const char *approved_by; /* their names: "ana, ben" */
 	json_t *outputs;                           /* object; NULL until done */
 	enum err_code code;                        /* of the last failure */
 	const char *message;
@@ -95,6 +98,8 @@ must_check int run_fold(const void *ctx, const struct entry *entries, size_t cou
  * answers and cancellations that come too late: they are written by others, at any time. */
 must_check int run_apply(struct run *run, const struct entry *entry, struct err *err);
 struct run_step *run_step(const struct run *run, const char *id); /* NULL */
+/* How many people an approval step wants. */
+int64_t run_step_approvals(const struct run_step *step);
 /* For answers and status: P6, with S4's members: {id, planId, environment, status, startTime, endTime, context, steps: [{stepId, name, type, status, startTime, endTime, attempts, error, logs}],
  * currentStep, stepsCompleted, error, waiting}. New reference. `logs` are taken from `entries` when given. */
 json_t *run_json(const struct run *run, const struct entry *entries, size_t count);

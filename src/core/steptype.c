@@ -270,10 +270,12 @@ static const struct field health_fields[] = {
 /* approval */
 struct approval_params {
 	const char *message;
+	int64_t approvals;
 };
 /* clang-format off */
 static const struct field approval_fields[] = {
 	FIELD_STR(struct approval_params, message, OPTIONAL, "the question that a person answers with approve or reject"),
+	FIELD_INT(struct approval_params, approvals, DEFAULT("1"), 1, 20, "how many people must approve; whoever asked for the run is none of them"),
 	FIELD_END
 };
 /* clang-format on */
@@ -394,7 +396,7 @@ static const struct step_type type_health = {
 	.fields = health_fields, .params_size = sizeof(struct health_params), .outputs = OUTPUTS("probes"),
 };
 static const struct step_type type_approval = {
-	.name = "approval", .summary = "waits until a person approves or rejects",
+	.name = "approval", .summary = "waits until people approve, or one rejects",
 	.doer = STEP_WAITS,
 	.fields = approval_fields, .params_size = sizeof(struct approval_params), .outputs = no_outputs,
 };

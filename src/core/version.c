@@ -290,16 +290,16 @@ bool version_compare(const struct version *a, const struct version *b, int *ret)
 	return true;
 }
 
-bool version_major_jump(const struct version *from, const struct version *to)
+static bool is_far(uint64_t a, uint64_t b)
 {
-	struct shape shape_from, shape_to;
+	return (a > b ? a - b : b - a) > 1;
+}
 
+bool version_skips_major(const struct version *from, const struct version *to)
+{
 	if (from->kind != VERSION_SEMVER || to->kind != VERSION_SEMVER)
 		return false;
-	assert_always(read_shape(from->text, &shape_from) && read_shape(to->text, &shape_to));
-	if (compare_numbers(shape_from.parts[0], shape_to.parts[0]))
-		return true;
-	return from->parts[0] == 0 && compare_numbers(shape_from.parts[1], shape_to.parts[1]);
+	return is_far(from->parts[0], to->parts[0]) || (!from->parts[0] && !to->parts[0] && is_far(from->parts[1], to->parts[1]));
 }
 
 const char *version_kind_name(enum version_kind kind)

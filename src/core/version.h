@@ -22,8 +22,8 @@ struct version {
 must_check int version_parse(const void *ctx, const char *text, struct version *ret, struct err *err);
 /* Precedence. True and -1, 0, 1 in *ret when both are of one ordered kind; false when they cannot be ordered (SHAs, others, mixed kinds). */
 bool version_compare(const struct version *a, const struct version *b, int *ret);
-/* True when `to` is in another major line than `from` (SemVer; below 1.0.0 another minor). False for other kinds. */
-bool version_major_jump(const struct version *from, const struct version *to);
+/* True when a whole major line lies between the two (SemVer: 3.1.0 and 1.9.0; below 1.0.0 a minor one: 0.5.0 and 0.3.2). False for neighbours, and for other kinds. */
+bool version_skips_major(const struct version *from, const struct version *to);
 const char *version_kind_name(enum version_kind kind);
 
 #endif

@@ -306,6 +306,14 @@ static void set_secret(const struct setting *set)
 		*(json_t **)set->member = set->value;
 }
 
+static void set_password(const struct setting *set)
+{
+	if (!json_is_string(set->value) || strlen(json_string_value(set->value)) != json_string_length(set->value))
+		wrong(set, "must be a text without 0 bytes");
+	else
+		*(const char **)set->member = mem_strdup(set->ctx, json_string_value(set->value));
+}
+
 struct type {
 	const char *name;
 	size_t size; /* of the member; 0: a struct with fields of its own */
@@ -326,12 +334,29 @@ static const struct type types[] = {
 	[FIELD_TYPE_MAP] = { "a mapping", sizeof(json_t *), set_map },
 	[FIELD_TYPE_ANY] = { "any value", sizeof(json_t *), set_any },
 	[FIELD_TYPE_SECRET] = { "a reference to a secret", sizeof(json_t *), set_secret },
+	[FIELD_TYPE_PASSWORD] = { "a password", sizeof(const char *), set_password },
 	[FIELD_TYPE_GROUP] = { "a mapping with members of its own", 0, NULL },
 };
 
 const char *field_type_name(enum field_type type)
 {
 	return types[type].name;
+}
+
+const struct field *field_content(const struct field *fields, const struct field *path)
+{
+	for (; path->content && fields->member; fields++)
+		if (!strcmp(fields->member, path->content))
+			return fields;
+	return NULL;
+}
+
+bool field_is_content(const struct field *fields, const struct field *field)
+{
+	for (; fields->member; fields++)
+		if (fields->content && !strcmp(fields->content, field->member))
+			return true;
+	return false;
 }
 
 char *field_name(const void *ctx, const struct field *field)

@@ -71,6 +71,8 @@ static json_t *type_schema(const struct field *field)
 		return json_object();
 	case FIELD_TYPE_SECRET:
 		return secret_schema();
+	case FIELD_TYPE_PASSWORD:
+		return pack(json_pack("{s:s, s:s, s:b}", "type", "string", "format", "password", "writeOnly", 1));
 	case FIELD_TYPE_GROUP:
 		return schema_of(field->sub);
 	}

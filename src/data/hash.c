@@ -17,6 +17,11 @@ void hash_setup(void)
 	assert_always(sodium_init() >= 0);
 }
 
+void hash_sha256(const void *bytes, size_t size, unsigned char ret[HASH_SIZE])
+{
+	crypto_hash_sha256(ret, bytes, size);
+}
+
 void hash_sha256_hex(const void *bytes, size_t size, char ret[HASH_HEX_SIZE])
 {
 	unsigned char sum[HASH_SIZE];
@@ -43,6 +48,11 @@ void hash_hmac_sha256_hex(const void *key, size_t key_size, const void *bytes, s
 	crypto_auth_hmacsha256_update(&state, bytes, size);
 	crypto_auth_hmacsha256_final(&state, sum);
 	sodium_bin2hex(ret, HASH_HEX_SIZE, sum, sizeof(sum));
+}
+
+bool hash_hex_is(const char hash[HASH_HEX_SIZE], const char *given)
+{
+	return strlen(given) == HASH_HEX_SIZE - 1 && sodium_memcmp(hash, given, HASH_HEX_SIZE - 1) == 0;
 }
 
 static int open_regular(const char *path, int *ret_fd, struct err *err)

@@ -10,10 +10,13 @@
 
 /* Call once at start. */
 void hash_setup(void);
+void hash_sha256(const void *bytes, size_t size, unsigned char ret[HASH_SIZE]);
 void hash_sha256_hex(const void *bytes, size_t size, char ret[HASH_HEX_SIZE]);
 void hash_blake2b_hex(const void *bytes, size_t size, char ret[HASH_HEX_SIZE]);
 /* HMAC-SHA256 (RFC 2104) with a key of any length. */
 void hash_hmac_sha256_hex(const void *key, size_t key_size, const void *bytes, size_t size, char ret[HASH_HEX_SIZE]);
+/* Are these the same 64 digits? The time that it takes says nothing about where they differ. `given` may be anything. */
+bool hash_hex_is(const char hash[HASH_HEX_SIZE], const char *given);
 /* A whole regular file, streamed; a symbolic link or anything else that is not a regular file is ERR_INVALID. ret_size may be NULL. */
 must_check int hash_blake2b_file(const char *path, char ret[HASH_HEX_SIZE], uint64_t *ret_size, struct err *err);
 

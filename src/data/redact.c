@@ -102,3 +102,55 @@ void json_register_secrets(const json_t *value, const char *dir)
 {
 	json_visit_secrets(value, register_secret, (void *)dir);
 }
+
+static int read_secret_file(const void *ctx, const char *path, const char **ret, struct err *err)
+{
+	size_t size;
+	char *text;
+	int r;
+
+	r = fs_read(ctx, path, SECRET_SIZE_MAX, &text, &size, err);
+	if (r < 0)
+		return r;
+	if (memchr(text, 0, size))
+		return err_set(err, ERR_INVALID, "%s holds a 0 byte", path);
+	if (size > 0 && text[size - 1] == '\n')
+		text[--size] = 0;
+	if (size > 0 && text[size - 1] == '\r')
+		text[--size] = 0;
+	*ret = text;
+	return 0;
+}
+
+int json_read_secret(const void *ctx, const json_t *reference, const char *dir, const char **ret, struct err *err)
+{
+	const char *file = json_str(reference, "file", NULL), *env = json_str(reference, "env", NULL);
+	const char *credential = json_str(reference, "credential", NULL), *credentials;
+	int r = 0;
+
+	if (json_object_size(reference) != 1 || (!file && !env && !credential))
+		return err_set(err, ERR_INVALID, "a secret is a reference: {file: PATH}, {env: NAME} or {credential: NAME}");
+	if (file) {
+		r = read_secret_file(ctx, fs_join(ctx, dir, file), ret, err);
+	} else if (env) {
+		*ret = getenv(env);
+		if (!*ret)
+			r = err_set(err, ERR_NOT_FOUND, "environment variable %s is not set", env);
+		else
+			*ret = mem_strdup(ctx, *ret);
+	} else {
+		credentials = getenv("CREDENTIALS_DIRECTORY");
+		if (!credentials)
+			r = err_set(err, ERR_NOT_FOUND,
+				"credential '%s': CREDENTIALS_DIRECTORY is not set (systemd sets it for a unit with LoadCredential=)",
+				credential);
+		else if (!fs_is_inside(credential) || strchr(credential, '/'))
+			r = err_set(err, ERR_INVALID, "'%s' is not the name of a credential", credential);
+		else
+			r = read_secret_file(ctx, fs_join(ctx, credentials, credential), ret, err);
+	}
+	if (r < 0)
+		return err_in(err, "secret");
+	secret_add(*ret);
+	return 0;
+}

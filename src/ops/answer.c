@@ -2,7 +2,9 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "ops/planning.h"
 #include "ops/runs.h"
+#include "runner/runner.h"
 
 static json_t *rolled_back_to(struct op *op, const struct run *run)
 {
@@ -54,17 +56,41 @@ static struct tally tally_steps(struct op *op, const struct run *run, const stru
 	return tally;
 }
 
+/* What was known against it when it was decided. What the end of the run makes true or not is told of the end (left_behind, quarantined). */
 static json_t *warnings_of(const struct run *run)
 {
 	json_t *list = json_array(), *finding;
 	size_t index;
 
 	json_array_foreach(json_object_get(run->requested, "findings"), index, finding)
-		if (!json_flag(finding, "passed", true) && strcmp(json_str(finding, "severity", ""), "info") != 0)
+		if (!json_flag(finding, "passed", true) && strcmp(json_str(finding, "severity", ""), "info") != 0 &&
+			strcmp(json_str(finding, "name", ""), FINDING_QUARANTINE_AFTER) != 0 &&
+			strcmp(json_str(finding, "name", ""), FINDING_UNDO_POSSIBLE) != 0)
 			json_array_append_new(list,
 				json_sprintf("%s%s%s", json_str(finding, "component", ""),
 					json_object_get(finding, "component") ? ": " : "", json_str(finding, "message", "")));
 	return list;
+}
+
+/* What the end of the run put into quarantine, and how that is lifted; NULL: nothing. */
+static json_t *quarantined(struct op *op, const struct entry *entries, size_t count)
+{
+	for (size_t i = count; i-- > 0;) {
+		const char *id = json_str(entries[i].data, "deployment", NULL);
+		struct err ignored = ERR_INIT;
+		struct deployment deployment;
+		json_t *told;
+
+		if (strcmp(entries[i].kind, ENTRY_DEPLOYMENT_QUARANTINE) != 0 || !id ||
+			store_deployment(op->workspace->store, op->ctx, id, &deployment, &ignored) < 0)
+			continue;
+		told = json_make(op->ctx, "{s:s, s:s, s:s, s:s}", "deploymentId", id, "version", deployment.version, "reason",
+			json_str(entries[i].data, "reason", ""), "health", health_name(deployment.health));
+		json_put_str(told, "lift", mem_printf(op->ctx, "unship deployments release %s --reason '...'", id));
+		json_put_flag(told, "lifted", !deployment.quarantine);
+		return told;
+	}
+	return NULL;
 }
 
 static void add_phase(json_t *list, const char *name, int64_t ms, int64_t objective_ms)
@@ -118,7 +144,38 @@ static json_t *phases_of(struct op *op, const struct run *run, const struct entr
 	return list;
 }
 
-static const char *next_step(const void *ctx, const struct run *run)
+/* A run that failed: what was touched and is not as before. */
+static json_t *left_behind(const struct run *run)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; run->status == RUN_FAILED && i < run->plan->step_count; i++) {
+		const struct run_step *step = &run->steps[i];
+
+		if (!step->touched || step->status == STEP_UNDONE)
+			continue;
+		json_array_append_new(list,
+			json_pack("{s:s, s:s, s:s*}", "step", step->step->id, "status", step_status_name(step->status), "why",
+				step->status == STEP_UNDO_FAILED ? step->message : NULL));
+	}
+	return list;
+}
+
+int run_put_holder(struct op *op, const char *environment, json_t *answer, bool *ret_carried_out, struct err *err)
+{
+	const char *holder;
+	int r;
+
+	r = store_holder(op->workspace->store, op->ctx, runner_claim_name(op->ctx, environment), &holder, err);
+	if (r < 0)
+		return r;
+	*ret_carried_out = holder != NULL;
+	json_put_flag(answer, "carriedOut", holder != NULL);
+	json_put_str(answer, "holder", holder);
+	return 0;
+}
+
+static const char *next_step(const void *ctx, const struct run *run, bool carried_out)
 {
 	switch (run->status) {
 	case RUN_COMPLETED:
@@ -145,7 +202,10 @@ static const char *next_step(const void *ctx, const struct run *run)
 			"look at the steps; `unship snapshots show %s` has what was captured before the run, `unship snapshots restore %s` puts it back",
 			run->id, run->id);
 	default:
-		return mem_printf(ctx, "`unship resume %s` goes on with it, `unship cancel %s` takes it back", run->id, run->id);
+		return carried_out
+			? mem_printf(ctx, "`unship status %s --watch` follows it, `unship cancel %s` stops it and takes it back", run->id,
+				  run->id)
+			: mem_printf(ctx, "`unship resume %s` goes on with it, `unship cancel %s` takes it back", run->id, run->id);
 	}
 }
 
@@ -156,6 +216,7 @@ int run_answer(struct op *op, const char *run_id, json_t **ret, struct err *err)
 	struct entry *entries;
 	struct tally tally;
 	struct run *run;
+	bool carried_out = false;
 	size_t count;
 	int r;
 
@@ -177,13 +238,20 @@ int run_answer(struct op *op, const char *run_id, json_t **ret, struct err *err)
 	json_object_set_new(answer, "validation",
 		json_pack("{s:b, s:b, s:I}", "healthChecks", tally.probed && tally.healthy, "configValid", tally.config_valid,
 			"servicesRunning", (json_int_t)tally.running));
+	if (!run_status_ended(run->status)) {
+		r = run_put_holder(op, run->environment, answer, &carried_out, err);
+		if (r < 0)
+			return r;
+	}
 	json_object_set_new(answer, "warnings", warnings_of(run));
+	json_put(answer, "quarantined", quarantined(op, entries, count));
+	json_object_set_new(answer, "leftBehind", left_behind(run));
 	json_put_str(answer, "reason", run->reason);
 	json_put_str(answer, "message", run->message);
 	if (run->code)
 		json_put_str(answer, "code", err_info(run->code)->name);
 	json_object_set_new(answer, "phases", phases_of(op, run, entries, count));
-	json_put_str(answer, "next", next_step(op->ctx, run));
+	json_put_str(answer, "next", next_step(op->ctx, run, carried_out));
 	json_put(answer, "run", folded);
 	*ret = answer;
 	return 0;

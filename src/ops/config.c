@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "ops/config_look.h"
 
 struct config_params {
 	const char *name;
@@ -12,11 +13,23 @@ struct config_params {
 static const struct field no_fields[] = { FIELD_END };
 static const struct field name_fields[] = { FIELD_STR(struct config_params, name, OPTIONAL, "only this one"), FIELD_END };
 
+static void add_problems(const void *ctx, json_t *list, const struct problems *problems, const char *severity)
+{
+	json_t *more = json_keep(ctx, problems_json(problems)), *problem;
+	size_t index;
+
+	json_array_foreach(more, index, problem) {
+		json_put_str(problem, "severity", severity);
+		json_array_append(list, problem);
+	}
+}
+
 static int config_check(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	struct workspace *workspace = op->workspace;
+	struct problems *looked, *warnings;
 	struct err first = ERR_INIT;
-	json_t *environments;
+	json_t *environments, *problems;
 	int r;
 
 	(void)params;
@@ -25,6 +38,13 @@ static int config_check(struct op *op, const void *params, json_t **ret, struct 
 		*err = first;
 		return r;
 	}
+	looked = problems_new(op->ctx, workspace->project->doc);
+	warnings = problems_new(op->ctx, workspace->project->doc);
+	config_look(workspace, looked, warnings);
+	problems = json_array();
+	add_problems(op->ctx, problems, workspace->problems, "error");
+	add_problems(op->ctx, problems, looked, "error");
+	add_problems(op->ctx, problems, warnings, "warning");
 	environments = json_array();
 	for (size_t i = 0; i < workspace->project->environment_count; i++) {
 		const struct environment *environment = &workspace->project->environments[i];
@@ -33,11 +53,11 @@ static int config_check(struct op *op, const void *params, json_t **ret, struct 
 			json_pack("{s:s, s:I, s:I}", "name", environment->name, "components", (json_int_t)environment->component_count,
 				"probes", (json_int_t)environment->probe_count));
 	}
-	*ret = json_make(op->ctx, "{s:s, s:b, s:s*, s:o, s:o}", "file", workspace->file, "valid", r == 0, "project",
-		workspace->project->name, "environments", environments, "problems", problems_json(workspace->problems));
+	*ret = json_make(op->ctx, "{s:s, s:b, s:s*, s:o, s:o}", "file", workspace->file, "valid", r == 0 && looked->count == 0, "project",
+		workspace->project->name, "environments", environments, "problems", problems);
 	if (r < 0)
 		*err = first;
-	return r;
+	return r < 0 ? r : problems_result(looked, err);
 }
 
 static json_t *row(const char *name, const char *summary, const struct field *fields)
@@ -104,7 +124,7 @@ static int channels_list(struct op *op, const void *params, json_t **ret, struct
 }
 
 OPERATION(op_config_check, "config.check", "POST", "/config/check", PERMIT_VIEW, "check the project file", no_fields, struct config_params,
-	config_check);
+	config_check, .everywhere = true, .idempotent = true);
 OPERATION(op_drivers_list, "drivers.list", "GET", "/drivers", PERMIT_VIEW, "drivers and their parameters", name_fields,
 	struct config_params, drivers_list, .anywhere = true);
 OPERATION(op_probes_list, "probes.list", "GET", "/probes", PERMIT_VIEW, "probes and their parameters", name_fields, struct config_params,

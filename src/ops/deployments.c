@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/id.h"
+#include "ops/permit.h"
 
 #define KEEP_TIMEOUT_MS 300000
 
@@ -86,7 +87,7 @@ static int keep_content(struct op *op, const struct environment *environment, co
 		if (!keeps)
 			continue;
 		dir = mem_printf(op->ctx, "%s/%s/%s", op->workspace->places.record_root, id, component->name);
-		r = fs_mkdirs(dir, 0700, err);
+		r = fs_mkdirs_durable(dir, 0700, err);
 		if (r == 0)
 			r = call_component(op->ctx, environment, component, "capture", NULL, NULL, dir, &op->workspace->places,
 				clock_mono_ms(), KEEP_TIMEOUT_MS, &works[count], err);
@@ -219,6 +220,16 @@ static int deployments_list(struct op *op, const void *params, json_t **ret, str
 	return 0;
 }
 
+/* One that the caller may see, and do with what the operation does. */
+static int op_deployment(struct op *op, const char *given, struct deployment *ret, struct err *err)
+{
+	int r;
+
+	*ret = (struct deployment){ 0 };
+	r = store_deployment(op->workspace->store, op->ctx, given, ret, err);
+	return op_found(op, r, "deployment", given, ret->environment, err);
+}
+
 static int deployments_show(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	const struct deployment_params *p = params;
@@ -227,7 +238,7 @@ static int deployments_show(struct op *op, const void *params, json_t **ret, str
 
 	r = workspace_store(op->workspace, err);
 	if (r == 0)
-		r = store_deployment(op->workspace->store, op->ctx, p->id, &deployment, err);
+		r = op_deployment(op, p->id, &deployment, err);
 	if (r < 0)
 		return r;
 	*ret = json_keep(op->ctx, deployment_json(&deployment));
@@ -242,7 +253,7 @@ static int note_deployment(struct op *op, const struct deployment_params *p, con
 
 	r = workspace_store(op->workspace, err);
 	if (r == 0)
-		r = store_deployment(op->workspace->store, op->ctx, p->id, &deployment, err);
+		r = op_deployment(op, p->id, &deployment, err);
 	if (r < 0)
 		return r;
 	entry = (struct entry){ .kind = kind, .environment = deployment.environment, .actor = op->actor };
@@ -270,6 +281,7 @@ OPERATION(op_deployments_list, "deployments.list", "GET", "/environments/{enviro
 OPERATION(op_deployments_show, "deployments.show", "GET", "/deployments/{id}", PERMIT_VIEW, "one deployment with its components",
 	show_fields, struct deployment_params, deployments_show);
 OPERATION(op_deployments_quarantine, "deployments.quarantine", "POST", "/deployments/{id}/quarantine", PERMIT_EXECUTE,
-	"keep a deployment from being chosen as a target", reason_fields, struct deployment_params, deployments_quarantine);
+	"keep a deployment from being chosen as a target", reason_fields, struct deployment_params, deployments_quarantine,
+	.idempotent = true);
 OPERATION(op_deployments_release, "deployments.release", "POST", "/deployments/{id}/release", PERMIT_EXECUTE, "lift a quarantine",
-	reason_fields, struct deployment_params, deployments_release);
+	reason_fields, struct deployment_params, deployments_release, .idempotent = true);

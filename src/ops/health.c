@@ -1,6 +1,8 @@
 /* Health: runs the probes of an environment now; on request the result is kept as evidence for the deployment that runs there. */
 #include "ops/resources.h"
 
+#include "base/text.h"
+
 struct health_params {
 	const char *environment;
 	bool record;
@@ -54,7 +56,8 @@ static int health_check(struct op *op, const void *params, json_t **ret, struct 
 			return err_in(err, "keeping the evidence");
 	}
 	if (failed)
-		return err_set(err, ERR_FAILED, "%zu of %zu probes failed in '%s'", failed, environment->probe_count, environment->name);
+		return err_set(err, ERR_FAILED, "%zu of %s failed in '%s'", failed, text_count(op->ctx, environment->probe_count, "probe"),
+			environment->name);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "ops/permit.h"
 
 struct history_params {
 	const char *environment, *kind, *run, *actor;
@@ -36,9 +37,7 @@ static int history_list(struct op *op, const void *params, json_t **ret, struct 
 	json_t *list;
 	int r;
 
-	r = workspace_store(op->workspace, err);
-	if (r == 0)
-		r = store_runs(op->workspace->store, op->ctx, p->environment, NULL, (size_t)p->limit, &rows, &count, err);
+	r = op_runs(op, p->environment, (size_t)p->limit, &rows, &count, err);
 	if (r < 0)
 		return r;
 	list = json_keep(op->ctx, json_array());
@@ -103,9 +102,7 @@ static int audit_search(struct op *op, const void *params, json_t **ret, struct 
 	size_t count;
 	int r;
 
-	r = workspace_store(op->workspace, err);
-	if (r == 0)
-		r = store_read(op->workspace->store, op->ctx, &filter, &entries, &count, err);
+	r = op_entries(op, &filter, &entries, &count, err);
 	if (r < 0)
 		return r;
 	*ret = json_make(op->ctx, "{s:o}", "entries", entries_json(entries, count));
@@ -123,9 +120,7 @@ static int notifications_list(struct op *op, const void *params, json_t **ret, s
 	size_t count;
 	int r;
 
-	r = workspace_store(op->workspace, err);
-	if (r == 0)
-		r = store_read(op->workspace->store, op->ctx, &filter, &entries, &count, err);
+	r = op_entries(op, &filter, &entries, &count, err);
 	if (r < 0)
 		return r;
 	*ret = json_make(op->ctx, "{s:o}", "notifications", entries_json(entries, count));
@@ -135,7 +130,7 @@ static int notifications_list(struct op *op, const void *params, json_t **ret, s
 OPERATION(op_history_list, "history.list", "GET", "/history", PERMIT_VIEW, "runs with their sums", history_fields, struct history_params,
 	history_list);
 OPERATION(op_audit_verify, "audit.verify", "POST", "/audit/verify", PERMIT_VIEW, "recompute the hash chain of the journal", no_fields,
-	struct history_params, audit_verify);
+	struct history_params, audit_verify, .everywhere = true, .idempotent = true);
 OPERATION(op_audit_search, "audit.search", "GET", "/audit", PERMIT_VIEW, "entries of the journal, newest first", search_fields,
 	struct history_params, audit_search);
 OPERATION(op_notifications_list, "notifications.list", "GET", "/notifications", PERMIT_VIEW, "who was told what", history_fields,

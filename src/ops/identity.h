@@ -4,7 +4,7 @@
  * limits at least), likewise. A session's secret is 256 random bits, stored hashed. Comparisons take constant time. A wrong credential costs the same time whether the name exists or not.
  *
  * Limits: per name and per address, failures are counted in the store (login.refused); after 5 failures in 15 min further tries are refused for a time that doubles, whatever the password is;
- * ERR_LIMITED says when to come back. Every refusal is an entry.
+ * ERR_LIMITED says when to come back. Every refusal is an entry; but while a name or an address waits, one entry stands for all its tries, and so for tokens of one address, or anybody could fill the journal.
  *
  * Threads: like a workspace. Callers may keep a principal for at most a second: a revoked token or a removed person is out after that. */
 #ifndef OPS_IDENTITY_H
@@ -27,7 +27,7 @@ struct session {
 	int64_t begun_ms, seen_ms, expires_ms;
 	const char *origin, *agent;
 };
-/* Name and password -> a new session. ERR_UNAUTHENTICATED, ERR_LIMITED. */
+/* Name and password -> a new session. ERR_UNAUTHENTICATED, ERR_LIMITED. The principal of the first start has its token for a password. */
 must_check int identity_login(struct workspace *workspace, const void *ctx, const char *name, const char *password, const char *origin,
 	const char *agent, struct session *ret, struct principal **ret_principal, struct err *err);
 /* A session for somebody whom another party vouched for (OpenID Connect). `subject`: "issuer|sub", the lasting identity; the principal is made at the first time, with `grants`, which

@@ -16,6 +16,7 @@
 #define NOTIFY_BATCH        20
 #define NOTIFY_LOOK_MS      200
 #define DELIVERY_TIMEOUT_MS 10000
+#define NOTIFY_PATIENCE_MS  5000
 
 struct notifier {
 	pthread_t thread;
@@ -39,6 +40,12 @@ static bool rule_matches(const struct notify_rule *rule, const char *event)
 void notify_entries(const void *ctx, const struct environment *environment, const char *event, const char *run_id, const char *actor,
 	const char *message, json_t *details, struct entry **list, size_t *count)
 {
+	notify_about(ctx, environment, event, run_id, run_id, actor, message, details, list, count);
+}
+
+void notify_about(const void *ctx, const struct environment *environment, const char *event, const char *about, const char *run_id,
+	const char *actor, const char *message, json_t *details, struct entry **list, size_t *count)
+{
 	for (size_t i = 0; i < environment->notify_count; i++) {
 		const struct notify_rule *rule = &environment->notify[i];
 		json_t *recipients;
@@ -55,7 +62,7 @@ void notify_entries(const void *ctx, const struct environment *environment, cons
 			.run = run_id,
 			.actor = actor,
 			.data = json_make(ctx, "{s:s, s:s, s:s, s:O, s:s, s:O*, s:i}", "notification",
-				mem_printf(ctx, "ntf-%s-%s-%zu", run_id, event, i), "event", event, "channel", rule->channel, "recipients",
+				mem_printf(ctx, "ntf-%s-%s-%zu", about, event, i), "event", event, "channel", rule->channel, "recipients",
 				recipients, "message", message, "details", details, "rule", (int)i),
 		};
 	}
@@ -226,4 +233,19 @@ size_t notifier_stop(struct notifier *notifier, int64_t patience_ms)
 	pthread_mutex_destroy(&notifier->mutex);
 	talloc_free(notifier);
 	return left;
+}
+
+void notify_now(struct op *op, const struct environment *environment)
+{
+	struct notifier *notifier;
+	struct err err = ERR_INIT;
+
+	if (op->hand_over || !environment->notify_count)
+		return;
+	if (notifier_start(NULL, op->workspace->dir, op->catalogue, &notifier, &err) < 0) {
+		err_in(&err, "notifications wait in the outbox");
+		log_err(LOG_WARN, &err);
+		return;
+	}
+	(void)notifier_stop(notifier, NOTIFY_PATIENCE_MS);
 }

@@ -10,6 +10,12 @@
 void notify_entries(const void *ctx, const struct environment *environment, const char *event, const char *run_id, const char *actor,
 	const char *message, json_t *details, struct entry **list, size_t *count);
 
+/* The same about something that is no run: `about` is its id, `run_id` may be NULL. */
+void notify_about(const void *ctx, const struct environment *environment, const char *event, const char *about, const char *run_id,
+	const char *actor, const char *message, json_t *details, struct entry **list, size_t *count);
+/* Delivers what was queued just now, as far as that goes in a moment; the rest waits in the outbox. In a server its own notifier does, and nothing is done here. */
+void notify_now(struct op *op, const struct environment *environment);
+
 struct notifier;
 /* Starts the thread. Settings of channels come from the notify rules of the project in `dir`. */
 must_check int notifier_start(const void *ctx, const char *dir, const struct catalogue *catalogue, struct notifier **ret, struct err *err);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/log.h"
+#include "ops/permit.h"
 #include "ops/resources.h"
 
 const struct operation *const operations[] = {
@@ -29,10 +31,14 @@ const struct operation *const operations[] = {
 	&op_rollbacks_reject,
 	&op_health_check,
 	&op_flags_list,
+	&op_flags_show,
+	&op_flags_define,
 	&op_flags_set,
 	&op_flags_disable_group,
 	&op_flags_restore,
 	&op_flags_history,
+	&op_flags_evaluate,
+	&op_flags_remove,
 	&op_snapshots_list,
 	&op_snapshots_show,
 	&op_snapshots_verify,
@@ -43,6 +49,25 @@ const struct operation *const operations[] = {
 	&op_audit_verify,
 	&op_audit_search,
 	&op_notifications_list,
+	&op_approvals_list,
+	&op_approvals_show,
+	&op_approvals_approve,
+	&op_approvals_reject,
+	&op_approvals_withdraw,
+	&op_breakglass_open,
+	&op_breakglass_list,
+	&op_breakglass_close,
+	&op_breakglass_review,
+	&op_people_list,
+	&op_people_show,
+	&op_people_add,
+	&op_people_change,
+	&op_people_remove,
+	&op_tokens_create,
+	&op_tokens_list,
+	&op_tokens_revoke,
+	&op_sessions_list,
+	&op_sessions_revoke,
 	NULL,
 };
 
@@ -52,6 +77,26 @@ const struct operation *operation_find(const char *name)
 		if (!strcmp((*operation)->name, name))
 			return *operation;
 	return NULL;
+}
+
+/* The registry file is for others to read: that it could not be kept in step fails nothing, but somebody has to know. */
+static void tell_of_registry(struct op *op, json_t *answer)
+{
+	const char *why = op->workspace && op->workspace->store ? op->workspace->store->registry_trouble : NULL;
+	json_t *warnings;
+
+	if (!why)
+		return;
+	if (!json_is_object(answer)) {
+		log_event(LOG_WARN, "the registry file is not in step; the journal is", "why", why, NULL);
+		return;
+	}
+	warnings = json_object_get(answer, "warnings");
+	if (!json_is_array(warnings)) {
+		warnings = json_array();
+		json_object_set_new(answer, "warnings", warnings);
+	}
+	json_array_append_new(warnings, json_sprintf("the registry file is not in step; the journal is: %s", why));
 }
 
 int operation_call(struct op *op, const struct operation *operation, json_t *input, json_t **ret, struct err *err)
@@ -64,9 +109,13 @@ int operation_call(struct op *op, const struct operation *operation, json_t *inp
 	*ret = NULL;
 	fields_parse(op->ctx, operation->fields, object, "", NULL, false, params, problems);
 	r = problems_result(problems, err);
+	if (r == 0)
+		r = op_permit_call(op, operation, object, err);
 	if (r < 0)
 		return r;
-	return operation->handler(op, params, ret, err);
+	r = operation->handler(op, params, ret, err);
+	tell_of_registry(op, *ret);
+	return r;
 }
 
 json_t *entries_json(const struct entry *entries, size_t count)

@@ -11,10 +11,13 @@
 #include "base/text.h"
 #include "core/run.h"
 #include "core/steptype.h"
+#include "ops/document.h"
+#include "ops/permit.h"
 
 #define CHECK_TIMEOUT_MS 30000
 #define RANKED_MAX       500 /* newest deployments that are ranked */
 #define CANDIDATES_ASKED 8
+#define LISTED_MAX       10
 #define DISK_FREE_MIN    (64u << 20)
 
 static enum driver_kind kind_of(void *user, const char *driver)
@@ -47,6 +50,23 @@ static bool changes(const struct planning *planning, const char *component)
 	return false;
 }
 
+/* The driver knows only its own content; the user thinks in deployments, and wants to know what to do. */
+static void explain_missing(struct planning *planning, const char *component, size_t first)
+{
+	const struct deployment *target = planning->target;
+	const char *version = json_str(json_object_get(target->components, component), "version", "");
+
+	for (size_t i = first; i < planning->findings->count; i++) {
+		struct finding *finding = &planning->findings->list[i];
+
+		if (!finding->passed && !strcmp(finding->name, "artefact_available"))
+			finding->message = mem_printf(planning->findings,
+				"%s (%s) cannot be returned to: its '%s' is gone: %s. Bring that back (fetch the commit, restore the file), or choose "
+				"another target with --to; `unship deployments %s` lists them",
+				target->id, target->version, *version ? version : component, finding->message, target->environment);
+	}
+}
+
 static int check_components(struct op *op, struct planning *planning, const struct planning_input *input, struct err *err)
 {
 	const struct environment *environment = planning->environment;
@@ -75,12 +95,14 @@ static int check_components(struct op *op, struct planning *planning, const stru
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < count; i++) {
+		size_t first = planning->findings->count;
 		struct err why = results[i].err;
 
 		if (!results[i].result ||
 			findings_read(planning->findings, names[i], json_object_get(results[i].result, "findings"), &why) < 0)
 			findings_add(planning->findings, "check_possible", false, SEVERITY_ERROR, names[i], NULL,
 				"the driver could not check: %s", why.text);
+		explain_missing(planning, names[i], first);
 	}
 	return 0;
 }
@@ -133,6 +155,70 @@ static void check_target_itself(struct planning *planning)
 		target->quarantine ? target->quarantine : "");
 }
 
+void planning_warn_of_deployment(const struct deployment *deployment, struct findings *findings)
+{
+	findings_add(findings, "target_quarantine", !deployment->quarantine, SEVERITY_WARNING, NULL, NULL,
+		deployment->quarantine ? "%s (%s) is in quarantine: %s" : "%s (%s) is not in quarantine", deployment->id,
+		deployment->version, deployment->quarantine);
+	findings_add(findings, "target_health", deployment->health != HEALTH_FAILING, SEVERITY_WARNING, NULL, NULL,
+		"the latest health evidence of %s (%s) is %s (%lld passing, %lld failing)", deployment->id, deployment->version,
+		health_name(deployment->health), (long long)deployment->passing, (long long)deployment->failing);
+}
+
+/* Whoever leaves a deployment by a rollback does not want to be brought back to it: it goes into quarantine. With passing evidence that is
+ * worth a word: it may be that only the way back began there. */
+static void tell_of_quarantine(struct planning *planning)
+{
+	const struct deployment *present = planning->present;
+	bool proven = present && present->health == HEALTH_PASSING;
+
+	if (!present || !planning->target || !strcmp(present->id, planning->target->id) || planning->generated.plan->step_count == 0)
+		return;
+	if (present->quarantine)
+		return;
+	findings_add(planning->findings, FINDING_QUARANTINE_AFTER, false, proven ? SEVERITY_WARNING : SEVERITY_INFO, NULL, NULL,
+		"%s (%s)%s goes into quarantine when this completes, because it is left by a rollback; `unship deployments release %s --reason ...` "
+		"lifts it",
+		present->id, present->version, proven ? " has passing evidence, and" : "", present->id);
+}
+
+/* A step of a driver: can that driver take back what it did, configured as it is here? */
+static bool step_undoes(struct op *op, const struct environment *environment, const struct step *step)
+{
+	const struct step_type *type = step_type(step->type);
+	const char *name = step_component(step);
+	const struct component *component = name ? environment_component(environment, name) : NULL;
+	const struct driver *driver;
+	struct err ignored = ERR_INIT;
+	json_t *described, *verb;
+	size_t index;
+
+	if (!type || type->doer == STEP_UNDOES || (!component && type->doer != STEP_BY_DRIVER))
+		return true;
+	driver = catalogue_driver(op->workspace->catalogue, component ? component->driver : type->driver);
+	if (driver)
+		return driver_undoes(driver, component ? component->config : step->parameters);
+	/* One that cannot be asked is found out by observe. */
+	if (!component || workspace_describe(op->workspace, component->driver, &described, &ignored) < 0)
+		return true;
+	json_array_foreach(json_object_get(described, "verbs"), index, verb)
+		if (json_is_string(verb) && !strcmp(json_string_value(verb), "undo"))
+			return true;
+	return !json_is_array(json_object_get(described, "verbs"));
+}
+
+void planning_check_undo(struct op *op, const struct environment *environment, const struct plan *plan, struct findings *findings)
+{
+	for (size_t i = 0; i < plan->step_count; i++) {
+		const struct step *step = &plan->steps[i];
+
+		if (!step_undoes(op, environment, step))
+			findings_add(findings, FINDING_UNDO_POSSIBLE, false, SEVERITY_WARNING, step_component(step), NULL,
+				"step '%s' has no undo: when it or a later step fails, what it did stays, and the run ends as failed",
+				step->id);
+	}
+}
+
 /* Drift: what runs is not what was recorded. A warning, because that is the state in which people need a rollback. */
 static void check_drift(struct planning *planning)
 {
@@ -181,11 +267,13 @@ static int gather_findings(struct op *op, struct planning *planning, const struc
 	r = check_disk(op, planning, err);
 	if (r < 0)
 		return r;
+	planning_check_undo(op, planning->environment, planning->generated.plan, planning->findings);
 	if (!planning->target)
 		return 0;
 	check_target_itself(planning);
 	check_complete(planning);
 	check_compatibility(op, planning, input);
+	tell_of_quarantine(planning);
 	return check_components(op, planning, input, err);
 }
 
@@ -290,6 +378,13 @@ static int choose_target(struct op *op, struct planning *planning, const struct 
 		candidates_text(op->ctx, planning));
 }
 
+static const char *standing(const struct planning *planning, const struct deployment *deployment)
+{
+	if (planning->present && !strcmp(planning->present->id, deployment->id))
+		return ", runs now";
+	return deployment->quarantine ? ", in quarantine" : "";
+}
+
 /* People remember versions, not ids: the only deployment of that version. With several, nothing is guessed. */
 static int target_by_version(struct op *op, const struct planning *planning, const char *given, struct deployment *ret, struct err *err)
 {
@@ -302,13 +397,17 @@ static int target_by_version(struct op *op, const struct planning *planning, con
 
 		if (strcmp(deployment->version, given) != 0 && strcmp(deployment->version, wanted) != 0)
 			continue;
-		ids = mem_appendf(ids, "%s%s", count++ ? ", " : "", deployment->id);
+		if (count++ < LISTED_MAX)
+			ids = mem_appendf(ids, "%s%s (%s, health %s%s)", *ids ? "; " : "", deployment->id,
+				clock_format(op->ctx, deployment->wall_ms), health_name(deployment->health),
+				standing(planning, deployment));
 		*ret = *deployment;
 	}
 	if (count == 1)
 		return 0;
 	if (count > 1)
-		return err_set(err, ERR_AMBIGUOUS, "version %s was deployed %zu times: say which by its id: %s", given, count, ids);
+		return err_set(err, ERR_AMBIGUOUS, "version %s was deployed %zu times; say which by its id, newest first: %s%s", given,
+			count, ids, count > LISTED_MAX ? "; and older ones" : "");
 	return err_set(err, ERR_NOT_FOUND, "no deployment of '%s' has the id or version '%s'; `unship deployments %s` lists them",
 		planning->environment->name, given, planning->environment->name);
 }
@@ -320,6 +419,9 @@ static int named_target(struct op *op, struct planning *planning, const struct p
 	int r;
 
 	r = store_deployment(op->workspace->store, op->ctx, input->to, target, &by_id);
+	/* What the caller may not see is not there. */
+	if ((r == 0 && !op_sees(op, target->environment)) || (r == -ERR_AMBIGUOUS && !op_sees_all(op)))
+		r = -ERR_NOT_FOUND;
 	if (r == -ERR_NOT_FOUND)
 		r = target_by_version(op, planning, input->to, target, err);
 	else if (r < 0)
@@ -361,12 +463,14 @@ static int check_plan_dependencies(struct op *op, struct planning *planning, str
 
 static int read_saved_plan(struct op *op, struct planning *planning, const struct planning_input *input, struct err *err)
 {
-	const char *path = fs_join(op->ctx, op->workspace->dir, input->plan_file);
+	const char *path = input->plan_file;
 	struct problems *problems;
 	struct doc *doc;
 	int r;
 
-	r = doc_load(op->ctx, fs_exists(input->plan_file) ? input->plan_file : path, &doc, err);
+	if (path && !fs_exists(path))
+		path = fs_join(op->ctx, op->workspace->dir, path);
+	r = document_read(op->ctx, path, input->plan_document, "plan", &doc, err);
 	if (r < 0)
 		return r;
 	problems = problems_new(op->ctx, doc);
@@ -432,7 +536,8 @@ static int look_around(struct op *op, const struct planning_input *input, struct
 	if (r < 0)
 		return r;
 	if (op->tell)
-		op->tell(op->user, mem_printf(op->ctx, "observing %zu components", planning->environment->component_count));
+		op->tell(op->user,
+			mem_printf(op->ctx, "observing %s", text_count(op->ctx, planning->environment->component_count, "component")));
 	return workspace_observe(op, planning->environment, NULL, &planning->observed, err);
 }
 
@@ -444,7 +549,7 @@ int planning_make(struct op *op, const struct planning_input *input, struct plan
 	r = look_around(op, input, planning, err);
 	if (r < 0)
 		return r;
-	if (input->plan_file)
+	if (input->plan_file || input->plan_document)
 		r = read_saved_plan(op, planning, input, err);
 	else if (input->to)
 		r = named_target(op, planning, input, err);

@@ -1,4 +1,6 @@
 /* Plans: generate one from the difference between now and a target, check a file, write a runbook. None of them changes anything in the environment. */
+#include "ops/document.h"
+#include "ops/permit.h"
 #include "ops/planning.h"
 #include "ops/resources.h"
 
@@ -7,6 +9,7 @@
 struct plans_params {
 	const char *environment, *to, *file;
 	const char **target;
+	json_t *plan_document;
 	bool preserve_data;
 };
 
@@ -15,10 +18,12 @@ static const struct field create_fields[] = { FIELD_NAME(struct plans_params, en
 	FIELD_LIST(struct plans_params, target, OPTIONAL, "only these components"),
 	FIELD_BOOL(struct plans_params, preserve_data, DEFAULT("true"), "keep the databases as they are"), FIELD_END };
 
-static const struct field file_fields[] = { FIELD_PATH(struct plans_params, file, REQUIRED, "plan file, YAML or JSON"),
+static const struct field file_fields[] = { FIELD_PATH_OR(struct plans_params, file, OPTIONAL, plan_document, "plan file, YAML or JSON"),
+	FIELD_MAP(struct plans_params, plan_document, OPTIONAL, PLAN_DOCUMENT_HELP),
 	FIELD_NAME(struct plans_params, environment, OPTIONAL, "check it against this environment as well"), FIELD_END };
 
-static const struct field runbook_fields[] = { FIELD_PATH(struct plans_params, file, REQUIRED, "plan file, YAML or JSON"),
+static const struct field runbook_fields[] = { FIELD_PATH_OR(struct plans_params, file, OPTIONAL, plan_document, "plan file, YAML or JSON"),
+	FIELD_MAP(struct plans_params, plan_document, OPTIONAL, PLAN_DOCUMENT_HELP),
 	FIELD_NAME(struct plans_params, environment, OPTIONAL, "environment that it is for; may be left out when there is only one"),
 	FIELD_END };
 
@@ -44,15 +49,16 @@ static int plans_create(struct op *op, const void *params, json_t **ret, struct 
 }
 
 static int read_plan(struct op *op, const struct plans_params *p, struct plan **ret_plan, struct environment **ret_environment,
-	struct problems **ret_problems, struct err *err)
+	struct problems **ret_problems, const char **ret_name, struct err *err)
 {
 	struct doc *doc;
 	int r;
 
 	*ret_environment = NULL;
-	r = doc_load(op->ctx, p->file, &doc, err);
+	r = document_read(op->ctx, p->file, p->plan_document, "plan", &doc, err);
 	if (r < 0)
 		return r;
+	*ret_name = doc_name(doc);
 	*ret_problems = problems_new(op->ctx, doc);
 	*ret_plan = plan_read(op->ctx, doc, *ret_problems);
 	if (!p->environment)
@@ -73,13 +79,14 @@ static int plans_check(struct op *op, const void *params, json_t **ret, struct e
 	const struct plans_params *p = params;
 	struct environment *environment;
 	struct problems *problems;
+	const char *name;
 	struct plan *plan;
 	int r;
 
-	r = read_plan(op, p, &plan, &environment, &problems, err);
+	r = read_plan(op, p, &plan, &environment, &problems, &name, err);
 	if (r < 0)
 		return r;
-	*ret = json_make(op->ctx, "{s:s, s:b, s:s*, s:I, s:o}", "file", p->file, "valid", problems->count == 0, "id", plan->id, "steps",
+	*ret = json_make(op->ctx, "{s:s, s:b, s:s*, s:I, s:o}", "file", name, "valid", problems->count == 0, "id", plan->id, "steps",
 		(json_int_t)plan->step_count, "problems", problems_json(problems));
 	return problems_result(problems, err);
 }
@@ -97,11 +104,12 @@ static int only_environment(struct op *op, const char **ret, struct err *err)
 	project = op->workspace->project;
 	if (project->environment_count == 1) {
 		*ret = project->environments[0].name;
-		return 0;
+		return op_permit(op, op->permission, *ret, err);
 	}
 	names = mem_strdup(op->ctx, "");
 	for (size_t i = 0; i < project->environment_count; i++)
-		names = mem_appendf(names, "%s%s", i ? ", " : "", project->environments[i].name);
+		if (op_sees(op, project->environments[i].name))
+			names = mem_appendf(names, "%s%s", *names ? ", " : "", project->environments[i].name);
 	return err_set(err, ERR_USAGE, "a runbook is for one environment: give --environment, one of %s", names);
 }
 
@@ -110,13 +118,14 @@ static int plans_runbook(struct op *op, const void *params, json_t **ret, struct
 	struct plans_params p = *(const struct plans_params *)params;
 	struct environment *environment;
 	struct problems *problems;
+	const char *name;
 	struct plan *plan;
 	int r = 0;
 
 	if (!p.environment)
 		r = only_environment(op, &p.environment, err);
 	if (r == 0)
-		r = read_plan(op, &p, &plan, &environment, &problems, err);
+		r = read_plan(op, &p, &plan, &environment, &problems, &name, err);
 	if (r == 0)
 		r = problems_result(problems, err);
 	if (r < 0)
@@ -126,8 +135,9 @@ static int plans_runbook(struct op *op, const void *params, json_t **ret, struct
 }
 
 OPERATION(op_plans_create, "plans.create", "POST", "/environments/{environment}/plans", PERMIT_PLAN,
-	"generate the plan of a rollback: what would change, and what speaks against it", create_fields, struct plans_params, plans_create);
+	"generate the plan of a rollback: what would change, and what speaks against it", create_fields, struct plans_params, plans_create,
+	.idempotent = true);
 OPERATION(op_plans_check, "plans.check", "POST", "/plans/check", PERMIT_PLAN, "check a plan file", file_fields, struct plans_params,
-	plans_check, .anywhere = true);
+	plans_check, .anywhere = true, .idempotent = true);
 OPERATION(op_plans_runbook, "plans.runbook", "POST", "/plans/runbook", PERMIT_VIEW, "a readable runbook of a plan file", runbook_fields,
-	struct plans_params, plans_runbook);
+	struct plans_params, plans_runbook, .idempotent = true);

@@ -19,11 +19,20 @@ extern const struct operation op_rollbacks_create, op_rollbacks_list, op_rollbac
 /* health.c */
 extern const struct operation op_health_check;
 /* flags.c */
-extern const struct operation op_flags_list, op_flags_set, op_flags_disable_group, op_flags_restore, op_flags_history;
+extern const struct operation op_flags_list, op_flags_set, op_flags_disable_group, op_flags_restore, op_flags_history,
+	op_flags_define, op_flags_show, op_flags_remove, op_flags_evaluate;
 /* snapshots.c */
 extern const struct operation op_snapshots_list, op_snapshots_show, op_snapshots_verify, op_snapshots_restore, op_snapshots_export,
 	op_snapshots_prune;
 /* history.c */
 extern const struct operation op_history_list, op_audit_verify, op_audit_search, op_notifications_list;
+/* people.c */
+extern const struct operation op_people_list, op_people_show, op_people_add, op_people_change, op_people_remove;
+/* tokens.c */
+extern const struct operation op_tokens_create, op_tokens_list, op_tokens_revoke, op_sessions_list, op_sessions_revoke;
+/* approvals.c */
+extern const struct operation op_approvals_list, op_approvals_show, op_approvals_approve, op_approvals_reject, op_approvals_withdraw;
+/* breakglass.c */
+extern const struct operation op_breakglass_open, op_breakglass_list, op_breakglass_close, op_breakglass_review;
 
 #endif

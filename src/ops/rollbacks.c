@@ -6,10 +6,14 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/text.h"
+#include "ops/gate.h"
+#include "ops/permit.h"
 
 struct rollback_params {
 	const char *environment, *reason, *to, *plan, *plan_hash;
 	const char **target;
+	json_t *plan_document;
 	bool preserve_data, force, dry_run;
 };
 
@@ -17,15 +21,17 @@ static const struct field create_fields[] = { FIELD_NAME(struct rollback_params,
 	FIELD_STR(struct rollback_params, reason, OPTIONAL, "why; required but for a dry run"),
 	FIELD_STR(struct rollback_params, to, OPTIONAL, "deployment to return to, by id or version; the last stable one when not given"),
 	FIELD_LIST(struct rollback_params, target, OPTIONAL, "only these components"),
-	FIELD_PATH(struct rollback_params, plan, OPTIONAL, "a saved plan instead of a generated one"),
+	FIELD_PATH_OR(struct rollback_params, plan, OPTIONAL, plan_document, "a saved plan instead of a generated one"),
+	FIELD_MAP(struct rollback_params, plan_document, OPTIONAL, PLAN_DOCUMENT_HELP),
 	FIELD_STR(struct rollback_params, plan_hash, OPTIONAL, "run only if plan and observed state still have this hash"),
 	FIELD_BOOL(struct rollback_params, preserve_data, DEFAULT("true"), "keep the databases as they are"),
 	FIELD_BOOL(struct rollback_params, force, DEFAULT("false"), "override findings that block; they are kept with the run"),
 	FIELD_BOOL(struct rollback_params, dry_run, DEFAULT("false"), "everything up to the first change"), FIELD_END };
 
 struct run_params {
-	const char *id, *environment, *step, *answer, *reason;
+	const char *id, *environment, *step, *answer, *reason, *plan_hash;
 	int64_t limit;
+	bool force, dry_run;
 };
 
 static const struct field show_fields[] = {
@@ -45,6 +51,13 @@ static const struct field resume_fields[] = { FIELD_STR(struct run_params, id, O
 static const struct field reason_fields[] = { FIELD_STR(struct run_params, id, OPTIONAL,
 						      "run, by id or its beginning; the newest when not given"),
 	FIELD_STR(struct run_params, reason, OPTIONAL, "why"), FIELD_END };
+
+static const struct field undo_fields[] = { FIELD_STR(struct run_params, id, OPTIONAL,
+						    "run, by id or its beginning; the newest when not given"),
+	FIELD_STR(struct run_params, reason, OPTIONAL, "why"),
+	FIELD_BOOL(struct run_params, force, DEFAULT("false"), "let it stand without asking the probes afterwards"),
+	FIELD_STR(struct run_params, plan_hash, OPTIONAL, "run only if plan and observed state still have this hash"),
+	FIELD_BOOL(struct run_params, dry_run, DEFAULT("false"), "everything up to the first change"), FIELD_END };
 
 static json_t *string_list(const char *const *strings)
 {
@@ -77,11 +90,8 @@ static json_t *request_data(struct op *op, const struct rollback_params *p, cons
 	return data;
 }
 
-/* Every refusal is journalled: who wanted what, and what spoke against it. */
 static int refuse(struct op *op, const struct rollback_params *p, const struct planning *planning, struct err *err)
 {
-	struct entry entry = { .kind = ENTRY_REFUSED, .environment = p->environment, .actor = op->actor };
-	struct err append_err = ERR_INIT;
 	size_t blocking = findings_blocking(planning->findings);
 	const struct finding *first = NULL;
 
@@ -90,13 +100,7 @@ static int refuse(struct op *op, const struct rollback_params *p, const struct p
 			first = &planning->findings->list[i];
 	err_set(err, ERR_REFUSED, "%s%s%s%s", first && first->component ? first->component : "", first && first->component ? ": " : "",
 		first ? first->message : "refused", blocking > 1 ? " (and more findings)" : "");
-	entry.data = json_make(op->ctx, "{s:s, s:s, s:s, s:s*, s:o}", "operation", "rollbacks.create", "code", "refused", "message",
-		err->text, "reason", p->reason, "findings", findings_json(planning->findings));
-	if (store_append(op->workspace->store, op->ctx, &entry, &append_err) < 0) {
-		*err = append_err;
-		return err_in(err, "the refusal could not be recorded");
-	}
-	return -ERR_REFUSED;
+	return run_refuse(op, "rollbacks.create", p->environment, p->reason, json_keep(op->ctx, findings_json(planning->findings)), err);
 }
 
 /* Everything is there already. Whether it works is another question, and the one that people have: the probes answer it. */
@@ -112,9 +116,9 @@ static int nothing_to_do(struct op *op, const struct environment *environment, j
 	json_put(answer, "probes", probes);
 	if (failed)
 		return err_set(err, ERR_FAILED,
-			"'%s' is as the target was recorded, so there is nothing to take back, but %zu of %zu probes fail; "
+			"'%s' is as the target was recorded, so there is nothing to take back, but %zu of %s failed; "
 			"choose another target with --to, or start what is down",
-			environment->name, failed, environment->probe_count);
+			environment->name, failed, text_count(op->ctx, environment->probe_count, "probe"));
 	return 0;
 }
 
@@ -126,6 +130,7 @@ static int rollbacks_create(struct op *op, const void *params, json_t **ret, str
 		.to = p->to,
 		.targets = p->target,
 		.plan_file = p->plan,
+		.plan_document = p->plan_document,
 		.preserve_data = p->preserve_data,
 	};
 	struct planning *planning = NULL;
@@ -163,6 +168,9 @@ static int rollbacks_create(struct op *op, const void *params, json_t **ret, str
 		if (r < 0)
 			return r;
 	}
+	r = op_gate(op, environment, planning->hash, *ret, p->reason, ret, err);
+	if (r != 0)
+		return MIN(r, 0);
 	r = run_request(op, environment, request_data(op, p, planning), &run_id, err);
 	if (r < 0)
 		return r;
@@ -193,18 +201,27 @@ static int rollbacks_list(struct op *op, const void *params, json_t **ret, struc
 {
 	const struct run_params *p = params;
 	struct run_row *rows;
+	bool carried_out;
 	json_t *list;
 	size_t count;
 	int r;
 
 	r = workspace_store(op->workspace, err);
 	if (r == 0)
-		r = store_runs(op->workspace->store, op->ctx, p->environment, NULL, (size_t)p->limit, &rows, &count, err);
+		r = op_runs(op, p->environment, (size_t)p->limit, &rows, &count, err);
 	if (r < 0)
 		return r;
 	list = json_keep(op->ctx, json_array());
-	for (size_t i = 0; i < count; i++)
-		json_array_append_new(list, row_json(op->ctx, &rows[i]));
+	for (size_t i = 0; i < count; i++) {
+		json_t *item = row_json(op->ctx, &rows[i]);
+
+		json_array_append_new(list, item);
+		if (rows[i].ended_ms)
+			continue;
+		r = run_put_holder(op, rows[i].environment, item, &carried_out, err);
+		if (r < 0)
+			return r;
+	}
 	*ret = json_make(op->ctx, "{s:O}", "runs", list);
 	return 0;
 }
@@ -252,6 +269,8 @@ static int find_unfinished(struct op *op, const char *given, struct run_row *ret
 		struct err none = ERR_INIT;
 		struct run_row row;
 
+		if (!op_sees(op, project->environments[i].name))
+			continue;
 		r = store_unfinished_run(op->workspace->store, op->ctx, project->environments[i].name, &row, &none);
 		if (r == 0) {
 			found = found ? mem_appendf(found, ", %s (%s)", row.id, row.environment)
@@ -265,7 +284,7 @@ static int find_unfinished(struct op *op, const char *given, struct run_row *ret
 		}
 	}
 	if (count == 1)
-		return 0;
+		return op_permit(op, op->permission, ret->environment, err);
 	if (count > 1)
 		return err_set(err, ERR_AMBIGUOUS, "%zu runs have not ended: %s; say which", count, found);
 	r = find_run(op, given, ret, ret_environment, err);
@@ -336,35 +355,68 @@ static int rollbacks_cancel(struct op *op, const void *params, json_t **ret, str
 	return r == -ERR_RESTORED ? 0 : r; /* that is what was asked for */
 }
 
-static int decide_approval(struct op *op, const struct run_params *p, const char *answer, json_t **ret, struct err *err)
+static int fold_run(struct op *op, const struct run_row *row, struct run **ret, struct err *err)
 {
-	struct environment *environment;
-	struct entry_filter filter;
+	struct entry_filter filter = { .run = row->id };
 	struct entry *entries;
-	const char *step = NULL;
-	struct run_row row;
-	struct run *run;
 	size_t count;
 	int r;
 
+	r = store_read(op->workspace->store, op->ctx, &filter, &entries, &count, err);
+	return r < 0 ? r : run_fold(op->ctx, entries, count, ret, err);
+}
+
+/* Four eyes in a run as before one: who asked for it does not approve it, and each person is counted once. Who asked for it may say no. */
+static int check_decision(struct op *op, const struct run *run, const struct run_step *step, const char *answer, struct err *err)
+{
+	const char *requester = json_str(run->requested, "requester", NULL);
+
+	if (strcmp(answer, "approve") != 0)
+		return 0;
+	if (!strcmp(op_person(op), requester ? requester : mem_printf(op->ctx, LOCAL_PERSON "%s", run->actor))) {
+		err_set(err, ERR_FORBIDDEN, "%s asked for run %s: somebody else must approve", run->actor, run->id);
+		return op_refused(op, run->environment, err);
+	}
+	for (size_t i = 0; i < step->approver_count; i++)
+		if (!strcmp(step->approvers[i], op_person(op)))
+			return err_set(err, ERR_CONFLICT, "%s has approved already: %lld of %lld", op->actor,
+				(long long)step->approver_count, (long long)run_step_approvals(step));
+	return 0;
+}
+
+static int decide_approval(struct op *op, const struct run_params *p, const char *answer, json_t **ret, struct err *err)
+{
+	struct environment *environment;
+	const struct run_step *step = NULL;
+	struct run_row row;
+	struct run *run;
+	int r;
+
+	if (p->id && text_starts_with(p->id, "apr-"))
+		return approval_vote(op, p->id, !strcmp(answer, "approve"), p->reason, ret, err);
 	r = find_unfinished(op, p->id, &row, &environment, err);
 	if (r < 0)
 		return r;
-	filter = (struct entry_filter){ .run = row.id };
-	r = store_read(op->workspace->store, op->ctx, &filter, &entries, &count, err);
-	if (r == 0)
-		r = run_fold(op->ctx, entries, count, &run, err);
+	r = fold_run(op, &row, &run, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < run->plan->step_count && !step; i++)
 		if (run->steps[i].wait_for == WAIT_APPROVAL)
-			step = run->steps[i].step->id;
+			step = &run->steps[i];
 	if (!step)
 		return err_set(err, ERR_INVALID, "run %s does not wait for an approval", row.id);
-	r = append_to_run(op, &row, ENTRY_RUN_ANSWERED,
-		json_make(op->ctx, "{s:s, s:s, s:s*}", "step", step, "answer", answer, "reason", p->reason), err);
+	r = check_decision(op, run, step, answer, err);
+	if (r == 0)
+		r = append_to_run(op, &row, ENTRY_RUN_ANSWERED,
+			json_make(op->ctx, "{s:s, s:s, s:s, s:s*}", "step", step->step->id, "answer", answer, "principal", op_person(op),
+				"reason", p->reason),
+			err);
+	if (r == 0)
+		r = fold_run(op, &row, &run, err);
 	if (r < 0)
 		return r;
+	if (run->status == RUN_WAITING)
+		return run_answer(op, row.id, ret, err); /* others have to approve, too */
 	return carry_on_if_free(op, environment, row.id, ret, err);
 }
 
@@ -378,10 +430,35 @@ static int rollbacks_reject(struct op *op, const void *params, json_t **ret, str
 	return decide_approval(op, params, "reject", ret, err);
 }
 
+/* Undoing twice would be going forward again, without a word: that is said, and left to whoever asks for it by its own id. */
+static int refuse_undone(struct op *op, const struct run_params *p, const struct run_row *row, struct err *err)
+{
+	struct undo_history history;
+	int r;
+
+	r = run_undo_history(op, row, &history, err);
+	if (r < 0)
+		return r;
+	if (history.undone_by)
+		err_set(err, ERR_REFUSED, "run %s was undone by run %s; to go forward again: `unship undo %s`", row->id, history.undone_by,
+			history.undone_by);
+	else if ((!p->id || !*p->id) && row->undo_of)
+		err_set(err, ERR_REFUSED, "the newest run, %s, is the undo of run %s; to go forward again: `unship undo %s`", row->id,
+			row->undo_of, row->id);
+	else
+		return 0;
+	return run_refuse(op, "rollbacks.undo", row->environment, p->reason, NULL, err);
+}
+
 static int rollbacks_undo(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	const struct run_params *p = params;
 	struct environment *environment;
+	struct take_back wanted = { .reason = p->reason,
+		.plan_hash = p->plan_hash,
+		.verify = !p->force,
+		.force = p->force,
+		.dry_run = p->dry_run };
 	struct run_row row;
 	int r;
 
@@ -390,22 +467,28 @@ static int rollbacks_undo(struct op *op, const void *params, json_t **ret, struc
 		return r;
 	if (strcmp(row.status, run_status_name(RUN_COMPLETED)) != 0)
 		return err_set(err, ERR_INVALID, "run %s is %s: only a completed one can be undone", row.id, row.status);
-	return run_take_back(op, environment, &row, NULL, p->reason, ret, err);
+	r = refuse_undone(op, p, &row, err);
+	if (r < 0)
+		return r;
+	return run_take_back(op, environment, &row, &wanted, ret, err);
 }
 
 OPERATION(op_rollbacks_create, "rollbacks.create", "POST", "/environments/{environment}/rollbacks", PERMIT_EXECUTE,
-	"take an environment back to a deployment that works", create_fields, struct rollback_params, rollbacks_create);
+	"take an environment back to a deployment that works", create_fields, struct rollback_params, rollbacks_create,
+	.destructive = true);
 OPERATION(op_rollbacks_list, "rollbacks.list", "GET", "/rollbacks", PERMIT_VIEW, "runs, newest first", list_fields, struct run_params,
 	rollbacks_list);
 OPERATION(op_rollbacks_show, "rollbacks.show", "GET", "/rollbacks/{id}", PERMIT_VIEW, "one run: its steps, phases, and what to do next",
 	show_fields, struct run_params, rollbacks_show);
 OPERATION(op_rollbacks_resume, "rollbacks.resume", "POST", "/rollbacks/{id}/resume", PERMIT_EXECUTE,
-	"go on with a run that was interrupted or waits", resume_fields, struct run_params, rollbacks_resume);
+	"go on with a run that was interrupted or waits", resume_fields, struct run_params, rollbacks_resume, .destructive = true,
+	.idempotent = true);
 OPERATION(op_rollbacks_cancel, "rollbacks.cancel", "POST", "/rollbacks/{id}/cancel", PERMIT_EXECUTE, "stop a run and put everything back",
-	reason_fields, struct run_params, rollbacks_cancel);
+	reason_fields, struct run_params, rollbacks_cancel, .destructive = true, .idempotent = true);
 OPERATION(op_rollbacks_undo, "rollbacks.undo", "POST", "/rollbacks/{id}/undo", PERMIT_EXECUTE, "return to where a completed run started",
-	reason_fields, struct run_params, rollbacks_undo);
+	undo_fields, struct run_params, rollbacks_undo, .destructive = true);
 OPERATION(op_rollbacks_approve, "rollbacks.approve", "POST", "/rollbacks/{id}/approve", PERMIT_APPROVE,
-	"let a run that waits for approval go on", reason_fields, struct run_params, rollbacks_approve);
+	"let a run that waits for approval go on", reason_fields, struct run_params, rollbacks_approve, .destructive = true,
+	.idempotent = true);
 OPERATION(op_rollbacks_reject, "rollbacks.reject", "POST", "/rollbacks/{id}/reject", PERMIT_APPROVE, "refuse a run that waits for approval",
-	reason_fields, struct run_params, rollbacks_reject);
+	reason_fields, struct run_params, rollbacks_reject, .destructive = true, .idempotent = true);

@@ -12,6 +12,7 @@
 #include "base/id.h"
 #include "base/text.h"
 #include "core/steptype.h"
+#include "ops/gate.h"
 #include "ops/notify.h"
 #include "snapshot/snapshot.h"
 
@@ -44,14 +45,29 @@ int run_ensure_free(struct op *op, const char *environment, struct err *err)
 		environment, held.id, held.status, held.actor, clock_format_age(op->ctx, held.requested_ms, clock_wall_ms()), held.id);
 }
 
+int run_refuse(struct op *op, const char *operation, const char *environment, const char *reason, json_t *findings, struct err *err)
+{
+	struct entry entry = { .kind = ENTRY_REFUSED, .environment = environment, .actor = op->actor };
+	struct err append_err = ERR_INIT;
+
+	entry.data = json_make(op->ctx, "{s:s, s:s, s:s, s:s*, s:O*}", "operation", operation, "code", err_info(err->code)->name, "message",
+		err->text, "reason", reason, "findings", findings);
+	if (store_append(op->workspace->store, op->ctx, &entry, &append_err) < 0) {
+		*err = append_err;
+		return err_in(err, "the refusal could not be recorded");
+	}
+	return -(int)err->code;
+}
+
 int run_request(struct op *op, const struct environment *environment, json_t *data, const char **ret_id, struct err *err)
 {
 	const char *id = id_new(op->ctx, "run");
-	struct entry *entries = mem_array(op->ctx, struct entry, 1);
-	size_t count = 1;
+	struct entry *entries = mem_array(op->ctx, struct entry, 2);
+	size_t count = 0;
 	int r;
 
-	entries[0] = (struct entry){ .kind = ENTRY_RUN_REQUESTED,
+	gate_use(op, environment, id, data, entries, &count);
+	entries[count++] = (struct entry){ .kind = ENTRY_RUN_REQUESTED,
 		.environment = environment->name,
 		.run = id,
 		.actor = op->actor,
@@ -180,16 +196,16 @@ static int accompany_end(void *user, const void *ctx, const struct run *run, con
 	r = run_status_parse(json_str(ended->data, "status", ""), &status, err);
 	if (r < 0)
 		return r;
-	if (status == RUN_COMPLETED && run->to && !run->undo_of) {
-		if (is_partial(run))
+	if (status == RUN_COMPLETED && run->to) {
+		if (is_partial(run) && !run->undo_of)
 			r = record_mixture(carrier, ctx, run, &gathered, err);
 		else if (probes)
 			gather(ctx, &gathered, run, ENTRY_DEPLOYMENT_HEALTH,
-				json_make(ctx, "{s:s, s:s, s:s, s:O}", "deployment", run->to, "health", "passing", "source", "rollback",
-					"probes", probes));
+				json_make(ctx, "{s:s, s:s, s:s, s:O}", "deployment", run->to, "health", "passing", "source",
+					run->undo_of ? "undo" : "rollback", "probes", probes));
 		if (r < 0)
 			return err_in(err, "recording what stands there now");
-		if (run->from && strcmp(run->from, run->to) != 0) {
+		if (run->from && !run->undo_of && strcmp(run->from, run->to) != 0) {
 			gather(ctx, &gathered, run, ENTRY_DEPLOYMENT_STATUS,
 				json_make(ctx, "{s:s, s:s, s:s}", "deployment", run->from, "status", "rolled-back", "run", run->id));
 			gather(ctx, &gathered, run, ENTRY_DEPLOYMENT_QUARANTINE,
@@ -220,19 +236,30 @@ static bool forward_interrupted(void *user)
 	return op->interrupted && op->interrupted(op->user);
 }
 
-static int how_it_ended(const struct run *run, struct err *err)
+int run_outcome(json_t *answer, struct err *err)
 {
-	switch (run->status) {
+	const char *id = json_str(answer, "rollbackId", ""), *message = json_str(answer, "message", NULL);
+	enum run_status status;
+	int r;
+
+	r = run_status_parse(json_str(answer, "status", ""), &status, err);
+	if (r < 0)
+		return err_in(err, "run %s", id);
+	switch (status) {
+	case RUN_PENDING:
+	case RUN_IN_PROGRESS:
 	case RUN_COMPLETED:
 		return 0;
 	case RUN_REFUSED:
-		return err_set(err, run->code == ERR_CHANGED ? ERR_CHANGED : ERR_REFUSED, "%s", run->message ? run->message : "refused");
+		return err_set(err, !strcmp(json_str(answer, "code", ""), err_info(ERR_CHANGED)->name) ? ERR_CHANGED : ERR_REFUSED, "%s",
+			message ? message : "refused");
 	case RUN_RESTORED:
-		return err_set(err, ERR_RESTORED, "%s", run->message ? run->message : (run->cancelled ? "cancelled" : "failed"));
+		return err_set(err, ERR_RESTORED, "%s",
+			message ? message : json_flag(json_object_get(answer, "run"), "cancelled", false) ? "cancelled" : "failed");
 	case RUN_WAITING:
-		return err_set(err, ERR_NEEDS_PERSON, "the run waits for a person: `unship status %s` says for what", run->id);
+		return err_set(err, ERR_NEEDS_PERSON, "the run waits for a person: `unship status %s` says for what", id);
 	default:
-		return err_set(err, ERR_NEEDS_PERSON, "%s", run->message ? run->message : "failed, and not everything could be restored");
+		return err_set(err, ERR_NEEDS_PERSON, "%s", message ? message : "failed, and not everything could be restored");
 	}
 }
 
@@ -256,6 +283,17 @@ static int begin_snapshot(struct op *op, const char *run_id, const struct enviro
 	return snapshot_begin(op->workspace->places.snapshot_root, &metadata, err);
 }
 
+/* Somebody else carries it out. The answer tells how it stands when the hand-over returns: a surface may wait for the end there, or not. */
+static int hand_over(struct op *op, const struct environment *environment, const char *run_id, json_t **ret, struct err *err)
+{
+	int r;
+
+	r = op->hand_over(op->user, environment->name, run_id, err);
+	if (r == 0)
+		r = run_answer(op, run_id, ret, err);
+	return r < 0 ? err_in(err, "run %s", run_id) : run_outcome(*ret, err);
+}
+
 int run_carry_out(struct op *op, const struct environment *environment, const char *run_id, json_t **ret, struct err *err)
 {
 	struct carrier carrier = { .op = op, .environment = environment };
@@ -276,6 +314,8 @@ int run_carry_out(struct op *op, const struct environment *environment, const ch
 	struct run *run = NULL;
 	int r;
 
+	if (op->hand_over)
+		return hand_over(op, environment, run_id, ret, err);
 	r = begin_snapshot(op, run_id, environment, err);
 	if (r < 0)
 		return r;
@@ -294,5 +334,5 @@ int run_carry_out(struct op *op, const struct environment *environment, const ch
 		*err = answer_err;
 		return err_in(err, "the run is %s, but its record cannot be read", run_status_name(run->status));
 	}
-	return how_it_ended(run, err);
+	return run_outcome(*ret, err);
 }

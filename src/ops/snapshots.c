@@ -6,10 +6,11 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "ops/permit.h"
 #include "snapshot/snapshot.h"
 
 struct snapshot_params {
-	const char *id, *environment, *component, *reason, *to;
+	const char *id, *environment, *component, *reason, *to, *plan_hash;
 	int64_t keep;
 	bool dry_run;
 };
@@ -23,7 +24,9 @@ static const struct field id_fields[] = { FIELD_STR(struct snapshot_params, id, 
 static const struct field restore_fields[] = { FIELD_STR(struct snapshot_params, id, OPTIONAL,
 						       "snapshot: the id of its run or its beginning; the newest when not given"),
 	FIELD_STR(struct snapshot_params, component, OPTIONAL, "only this component"),
-	FIELD_STR(struct snapshot_params, reason, OPTIONAL, "why"), FIELD_END };
+	FIELD_STR(struct snapshot_params, reason, OPTIONAL, "why"),
+	FIELD_STR(struct snapshot_params, plan_hash, OPTIONAL, "run only if plan and observed state still have this hash"),
+	FIELD_BOOL(struct snapshot_params, dry_run, DEFAULT("false"), "everything up to the first change"), FIELD_END };
 
 static const struct field export_fields[] = { FIELD_STR(struct snapshot_params, id, REQUIRED,
 						      "snapshot: the id of its run or its beginning"),
@@ -62,7 +65,7 @@ static int snapshots_list(struct op *op, const void *params, json_t **ret, struc
 		return r;
 	list = json_keep(op->ctx, json_array());
 	for (size_t i = 0; i < count; i++)
-		if (!rows[i].pruned)
+		if (!rows[i].pruned && op_sees(op, rows[i].environment))
 			json_array_append_new(list, snapshot_json(op->ctx, &rows[i]));
 	*ret = json_make(op->ctx, "{s:O}", "snapshots", list);
 	return 0;
@@ -141,6 +144,7 @@ static int snapshots_restore(struct op *op, const void *params, json_t **ret, st
 	struct snapshot_summary summary;
 	struct environment *environment;
 	json_t *problems = NULL;
+	struct take_back wanted = { .only = p->component, .reason = p->reason, .plan_hash = p->plan_hash, .dry_run = p->dry_run };
 	struct run_row run;
 	int r;
 
@@ -151,8 +155,9 @@ static int snapshots_restore(struct op *op, const void *params, json_t **ret, st
 		r = snapshot_verify(op->ctx, op->workspace->places.snapshot_root, run.id, &summary, &problems, err);
 	if (r < 0)
 		return err_in(err, "snapshot");
-	return run_take_back(op, environment, &run, p->component,
-		p->reason ? p->reason : mem_printf(op->ctx, "restore of snapshot %s", run.id), ret, err);
+	if (!wanted.reason)
+		wanted.reason = mem_printf(op->ctx, "restore of snapshot %s", run.id);
+	return run_take_back(op, environment, &run, &wanted, ret, err);
 }
 
 static int snapshots_export(struct op *op, const void *params, json_t **ret, struct err *err)
@@ -222,10 +227,10 @@ OPERATION(op_snapshots_list, "snapshots.list", "GET", "/snapshots", PERMIT_VIEW,
 OPERATION(op_snapshots_show, "snapshots.show", "GET", "/snapshots/{id}", PERMIT_VIEW, "one snapshot with its files", id_fields,
 	struct snapshot_params, snapshots_show);
 OPERATION(op_snapshots_verify, "snapshots.verify", "POST", "/snapshots/{id}/verify", PERMIT_VIEW, "compare every file with the manifest",
-	id_fields, struct snapshot_params, snapshots_verify);
+	id_fields, struct snapshot_params, snapshots_verify, .idempotent = true);
 OPERATION(op_snapshots_restore, "snapshots.restore", "POST", "/snapshots/{id}/restore", PERMIT_EXECUTE,
-	"put back what was captured before a run", restore_fields, struct snapshot_params, snapshots_restore);
+	"put back what was captured before a run", restore_fields, struct snapshot_params, snapshots_restore, .destructive = true);
 OPERATION(op_snapshots_export, "snapshots.export", "POST", "/snapshots/{id}/export", PERMIT_EXECUTE, "copy a snapshot to a directory",
 	export_fields, struct snapshot_params, snapshots_export);
 OPERATION(op_snapshots_prune, "snapshots.prune", "POST", "/snapshots/prune", PERMIT_ADMINISTER, "remove old snapshots", prune_fields,
-	struct snapshot_params, snapshots_prune);
+	struct snapshot_params, snapshots_prune, .everywhere = true, .destructive = true, .idempotent = true);

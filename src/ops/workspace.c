@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "data/json.h"
 #include "ops/operation.h"
+#include "ops/permit.h"
 
 #define OBSERVE_TIMEOUT_MS 30000
 
@@ -104,11 +105,16 @@ int workspace_store(struct workspace *workspace, struct err *err)
 	if (strcmp(workspace->project->store, "sqlite") != 0)
 		return err_set(err, ERR_UNSUPPORTED, "store '%s': this unship keeps its state in SQLite only; write `store: sqlite`",
 			workspace->project->store);
-	r = fs_mkdirs(workspace->places.state_dir, 0700, &why);
+	r = fs_mkdirs_durable(workspace->places.state_dir, 0700, &why);
 	if (r < 0)
 		return err_set(err, why.code == ERR_NO_SPACE ? ERR_NO_SPACE : ERR_STORE, "state directory: %s", why.text);
 	registry = fs_join(workspace, workspace->places.state_dir, "deployment-registry.json");
-	return store_open(workspace, workspace->places.store, registry, workspace->dir, &workspace->store, err);
+	r = store_open(workspace, workspace->places.store, registry, workspace->dir, &workspace->store, err);
+	if (r == 0) {
+		workspace->store->committed = workspace->committed;
+		workspace->store->committed_user = workspace->committed_user;
+	}
+	return r;
 }
 
 int workspace_environment(struct workspace *workspace, const char *name, struct environment **ret, struct err *err)
@@ -124,35 +130,52 @@ int workspace_environment(struct workspace *workspace, const char *name, struct 
 	return workspace_store(workspace, err);
 }
 
+int workspace_describe(struct workspace *workspace, const char *driver, json_t **ret, struct err *err)
+{
+	struct work work = { .kind = WORKER_DRIVER, .name = driver };
+	struct work_result result;
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	int r;
+
+	if (!workspace->described)
+		workspace->described = json_keep(workspace, json_object());
+	*ret = json_object_get(workspace->described, driver);
+	if (*ret)
+		return 0;
+	work.request = json_make(ctx, "{s:s, s:i}", "verb", "describe", "protocol", DRIVER_PROTOCOL_VERSION);
+	work.deadline_ms = clock_mono_ms() + OBSERVE_TIMEOUT_MS;
+	r = executor_call(workspace->executor, ctx, &work, &result, err);
+	if (r < 0)
+		return err_in(err, "driver '%s'", driver);
+	json_put(workspace->described, driver, result.result);
+	*ret = json_object_get(workspace->described, driver);
+	return 0;
+}
+
 int workspace_driver_kind(struct workspace *workspace, const char *driver, enum driver_kind *ret, bool *ret_keeps, struct err *err)
 {
 	const struct driver *built_in = catalogue_driver(workspace->catalogue, driver);
-	struct work work = { .kind = WORKER_DRIVER, .name = driver };
-	struct work_result result;
-	void *ctx = mem_context(workspace);
+	json_t *described;
 	int r;
 
 	if (built_in) {
 		*ret = built_in->kind;
 		if (ret_keeps)
 			*ret_keeps = built_in->keeps;
-		talloc_free(ctx);
 		return 0;
 	}
-	work.request = json_make(ctx, "{s:s, s:i}", "verb", "describe", "protocol", DRIVER_PROTOCOL_VERSION);
-	work.deadline_ms = clock_mono_ms() + OBSERVE_TIMEOUT_MS;
-	r = executor_call(workspace->executor, ctx, &work, &result, err);
-	if (r == 0)
-		r = driver_kind_parse(json_str(result.result, "kind", "code"), ret, err);
+	r = workspace_describe(workspace, driver, &described, err);
+	if (r < 0)
+		return r;
+	r = driver_kind_parse(json_str(described, "kind", "code"), ret, err);
 	if (r == 0 && ret_keeps)
-		*ret_keeps = json_flag(result.result, "keeps", false);
-	talloc_free(ctx);
+		*ret_keeps = json_flag(described, "keeps", false);
 	return r < 0 ? err_in(err, "driver '%s'", driver) : 0;
 }
 
 int workspace_run_id(struct op *op, const char *given, const char **ret, struct err *err)
 {
-	struct run_row *rows, row;
+	struct run_row *rows, row = { 0 };
 	size_t count;
 	int r;
 
@@ -161,16 +184,20 @@ int workspace_run_id(struct op *op, const char *given, const char **ret, struct 
 		return r;
 	if (given && *given) {
 		r = store_run(op->workspace->store, op->ctx, given, &row, err);
-		*ret = row.id;
+		r = op_found(op, r, "run", given, row.environment, err);
+		if (r == 0)
+			*ret = row.id;
 		return r;
 	}
-	r = store_runs(op->workspace->store, op->ctx, NULL, NULL, 1, &rows, &count, err);
+	r = op_runs(op, NULL, 1, &rows, &count, err);
 	if (r < 0)
 		return r;
 	if (!count)
 		return err_set(err, ERR_NOT_FOUND, "there has been no run yet");
-	*ret = rows[0].id;
-	return 0;
+	r = op_permit(op, op->permission, rows[0].environment, err);
+	if (r == 0)
+		*ret = rows[0].id;
+	return r;
 }
 
 static bool is_named(const char *const *only, const char *name)

@@ -71,7 +71,7 @@ static char **holder_parts(const void *ctx, const char *holder)
 }
 
 /* True only when it is certain: same scope as ours, and that process is gone. */
-static bool holder_dead(const void *ctx, const char *ours, const char *theirs)
+bool claim_holder_dead(const void *ctx, const char *ours, const char *theirs)
 {
 	char **mine = holder_parts(ctx, ours), **other = holder_parts(ctx, theirs);
 	int64_t pid, start;
@@ -134,13 +134,31 @@ int claim_check(struct handle *handle, const struct claim *claim, struct err *er
 		held.holder && held.token != claim->token ? holder_words(ctx, held.holder) : "");
 }
 
+static bool is_free(struct handle *handle, const void *ctx, const struct held *held, int64_t now_ms)
+{
+	return !held->holder || held->expires_ms <= now_ms || claim_holder_dead(ctx, handle->holder, held->holder);
+}
+
+int store_holder(struct store *store, const void *ctx, const char *name, const char **ret_holder, struct err *err)
+{
+	_cleanup_talloc_ void *scratch = mem_context(NULL);
+	struct held held = { .ctx = scratch };
+	int r;
+
+	r = find_claim(store->sql, name, &held, err);
+	if (r < 0)
+		return r;
+	*ret_holder = is_free(handle_of(store), scratch, &held, clock_wall_ms()) ? NULL : holder_words(ctx, held.holder);
+	return 0;
+}
+
 /* 0 when it is free. */
 static int refuse_held(struct handle *handle, const void *ctx, const char *name, struct held *held, int64_t now_ms, int64_t *clamp_ms,
 	struct err *err)
 {
 	int64_t left_ms = held->expires_ms - now_ms;
 
-	if (!held->holder || left_ms <= 0 || holder_dead(ctx, handle->holder, held->holder))
+	if (is_free(handle, ctx, held, now_ms))
 		return 0;
 	/* More is left than was ever given: the wall clock was set back. The lease ends its own length from now at the latest. */
 	if (left_ms > held->lease_ms) {
@@ -172,6 +190,19 @@ static int take_claim(struct handle *handle, const void *ctx, const char *name, 
 		SQL_T(name), SQL_T(handle->holder), SQL_I(held->token), SQL_I(lease_ms), SQL_I(now_ms + lease_ms));
 }
 
+/* Nobody acts on a claim that is not on the disk yet: what is done under it is an append, which takes it along. And one that is lost with
+ * the power is lost with its holder. */
+static int begin_claim(struct handle *handle, struct err *err)
+{
+	struct sql *sql = handle->store.sql;
+	int r;
+
+	store_defer(&handle->store, true);
+	r = sql->ops->begin(sql, err);
+	store_defer(&handle->store, false);
+	return r;
+}
+
 int journal_claim(struct journal *journal, const void *ctx, const char *name, int64_t lease_ms, struct claim *ret, struct err *err)
 {
 	struct handle *handle = handle_of((struct store *)journal);
@@ -183,7 +214,7 @@ int journal_claim(struct journal *journal, const void *ctx, const char *name, in
 
 	if (lease_ms <= 0 || lease_ms > LEASE_MAX_MS)
 		return err_set(err, ERR_INVALID, "a lease of %lld ms", (long long)lease_ms);
-	r = sql->ops->begin(sql, err);
+	r = begin_claim(handle_of((struct store *)journal), err);
 	if (r == 0)
 		r = find_claim(sql, name, &held, err);
 	if (r == 0)
@@ -211,7 +242,7 @@ int journal_renew(struct journal *journal, struct claim *claim, struct err *err)
 	int64_t began_ms = clock_mono_ms();
 	int r;
 
-	r = sql->ops->begin(sql, err);
+	r = begin_claim(handle_of((struct store *)journal), err);
 	if (r == 0)
 		r = claim_check(handle, claim, err);
 	if (r == 0)
@@ -234,7 +265,7 @@ int journal_release(struct journal *journal, struct claim *claim, struct err *er
 
 	if (claim->token == 0)
 		return 0;
-	r = sql->ops->begin(sql, err);
+	r = begin_claim(handle_of((struct store *)journal), err);
 	if (r == 0)
 		r = sql_do(sql, err, "UPDATE claims SET holder = NULL, expires_ms = 0 WHERE name = $1 AND token = $2", SQL_T(claim->name),
 			SQL_I(claim->token));

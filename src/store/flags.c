@@ -1,5 +1,5 @@
-/* Feature flags of unship's own store: one state per environment and key, and the history of changes in the column names of
- * feature_rollbacks.
+/* Feature flags of unship's own store: one state per environment and key, its definition if it has one, and the history of changes in
+ * the column names of feature_rollbacks. A state that a flag's definition does not know cannot be set, whoever sets it.
  * A change reads the present state and appends in one transaction, so `previous` is right whoever else changes flags. Threads: as the
  * store. */
 #include "store/internal.h"
@@ -8,11 +8,14 @@
 #include "base/text.h"
 
 #define FLAG_COLUMNS   "flag_key, flag_group, state, changed_ms, changed_by, reason"
+#define ROW_COLUMNS    FLAG_COLUMNS ", definition"
 #define CHANGE_COLUMNS "id, feature_name, previous_state, new_state, reason, rolled_back_by, rolled_back_at, restored_at"
 
-static int read_flag(const void *ctx, const struct sql_value *columns, void *ret, unused_arg struct err *err)
+static int read_flag(const void *ctx, const struct sql_value *columns, void *ret, struct err *err)
 {
-	*(struct flag_row *)ret = (struct flag_row){
+	struct flag_row *row = ret;
+
+	*row = (struct flag_row){
 		.key = mem_strdup(ctx, columns[0].text),
 		.group = mem_strdup(ctx, columns[1].text),
 		.state = mem_strdup(ctx, columns[2].text),
@@ -20,7 +23,7 @@ static int read_flag(const void *ctx, const struct sql_value *columns, void *ret
 		.changed_by = mem_strdup(ctx, columns[4].text),
 		.reason = mem_strdup(ctx, columns[5].text),
 	};
-	return 0;
+	return column_json(ctx, &columns[6], &row->definition, err);
 }
 
 static int read_change(const void *ctx, const struct sql_value *columns, void *ret, unused_arg struct err *err)
@@ -44,7 +47,7 @@ static int find_flag(struct store *store, const void *ctx, const char *environme
 	struct single single = { .ctx = ctx, .ret = ret, .read = read_flag };
 	int r;
 
-	r = sql_each(store->sql, err, single_row, &single, "SELECT " FLAG_COLUMNS " FROM flags WHERE environment = $1 AND flag_key = $2",
+	r = sql_each(store->sql, err, single_row, &single, "SELECT " ROW_COLUMNS " FROM flags WHERE environment = $1 AND flag_key = $2",
 		SQL_T(environment), SQL_T(key));
 	if (r < 0)
 		return r;
@@ -115,6 +118,56 @@ int fold_flag_restored(struct handle *handle, const void *ctx, const struct entr
 	return r < 0 ? r : write_flag(handle, entry, key, before.group, state, err);
 }
 
+int fold_flag_defined(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err)
+{
+	json_t *definition = json_object_get(entry->data, "definition");
+	const char *key;
+	int r;
+
+	if (!entry->environment || !json_is_object(definition))
+		return err_set(err, ERR_INVALID, "%s: the environment or the definition is missing", entry->kind);
+	r = entry_need(entry, "flag", &key, err);
+	if (r < 0)
+		return r;
+	return sql_do(handle->store.sql, err,
+		"INSERT INTO flags (environment, " ROW_COLUMNS ") VALUES ($1, $2, $3, 'false', $4, $5, $6, $7)"
+		" ON CONFLICT (environment, flag_key) DO UPDATE SET flag_group = COALESCE($3, flags.flag_group), definition = $7",
+		SQL_T(entry->environment), SQL_T(key), SQL_T(json_str(entry->data, "group", NULL)), SQL_I(entry->wall_ms),
+		SQL_T(entry->actor), SQL_T(json_str(entry->data, "reason", NULL)), SQL_T(json_canonical(ctx, definition)));
+}
+
+int fold_flag_removed(struct handle *handle, unused_arg const void *ctx, const struct entry *entry, struct err *err)
+{
+	struct sql *sql = handle->store.sql;
+	const char *key;
+	int r;
+
+	r = entry_need(entry, "flag", &key, err);
+	if (r == 0)
+		r = sql_do(sql, err, "DELETE FROM flags WHERE environment = $1 AND flag_key = $2", SQL_T(entry->environment), SQL_T(key));
+	if (r == 0 && sql->ops->changes(sql) == 0)
+		return err_set(err, ERR_INVALID, "%s: there is no flag '%s'", entry->kind, key);
+	return r;
+}
+
+int store_flag_read(const void *ctx, const struct flag_row *row, struct flag **ret, struct flag_state *ret_state, struct err *err)
+{
+	struct problems *problems;
+
+	if (!row->definition) {
+		*ret = flag_plain(ctx, row->key, row->group, row->state);
+		return flag_state_parse(*ret, row->state, ret_state, err);
+	}
+	problems = problems_new(ctx, NULL);
+	*ret = flag_read(ctx, row->key, doc_wrap(ctx, row->key, row->definition), problems);
+	if (problems_result(problems, err) < 0) {
+		(void)err_as(err, ERR_CORRUPT);
+		return err_in(err, "definition of flag '%s' in the store", row->key);
+	}
+	(*ret)->group = mem_strdup(*ret, row->group); /* `flags set --group` may have moved it since */
+	return flag_state_parse(*ret, row->state, ret_state, err);
+}
+
 int store_flags(struct store *store, const void *ctx, const char *environment, const char *group, struct flag_row **ret, size_t *ret_count,
 	struct err *err)
 {
@@ -123,11 +176,11 @@ int store_flags(struct store *store, const void *ctx, const char *environment, c
 
 	if (group)
 		r = sql_each(store->sql, err, gather_row, &rows,
-			"SELECT " FLAG_COLUMNS " FROM flags WHERE environment = $1 AND flag_group = $2 ORDER BY flag_key",
+			"SELECT " ROW_COLUMNS " FROM flags WHERE environment = $1 AND flag_group = $2 ORDER BY flag_key",
 			SQL_T(environment), SQL_T(group));
 	else
 		r = sql_each(store->sql, err, gather_row, &rows,
-			"SELECT " FLAG_COLUMNS " FROM flags WHERE environment = $1 ORDER BY flag_key", SQL_T(environment));
+			"SELECT " ROW_COLUMNS " FROM flags WHERE environment = $1 ORDER BY flag_key", SQL_T(environment));
 	if (r < 0)
 		return r;
 	*ret = (struct flag_row *)(void *)rows.rows;
@@ -157,6 +210,17 @@ static int check_flag(const char *environment, const char *key, const char *stat
 	return 0;
 }
 
+/* A flag that was never defined may stand at any word; a defined one knows its states. */
+static int check_defined(const void *ctx, const struct flag_row *row, const char *state, struct err *err)
+{
+	struct flag_row wanted = *row;
+	struct flag_state parsed;
+	struct flag *flag;
+
+	wanted.state = state;
+	return row->definition ? store_flag_read(ctx, &wanted, &flag, &parsed, err) : 0;
+}
+
 static json_t *flag_data(const void *ctx, const char *key, const char *group, const char *state, const char *previous, const char *reason)
 {
 	json_t *data = json_make(ctx, "{s:s}", "flag", key);
@@ -176,6 +240,9 @@ static int set_locked(struct store *store, const void *ctx, struct entry *entry,
 	int r;
 
 	r = find_flag(store, ctx, entry->environment, key, &before, &found, err);
+	if (r < 0)
+		return r;
+	r = check_defined(ctx, &before, state, err);
 	if (r < 0)
 		return r;
 	*changed = !found || strcmp(before.state, state) != 0 || (group && (!before.group || strcmp(before.group, group) != 0));
@@ -294,6 +361,10 @@ static int restore_locked(struct store *store, const void *ctx, struct entry *en
 	if (!change.previous_state[0])
 		return err_set(err, ERR_INVALID, "flag '%s' had no state before that change; set it instead", change.feature_name);
 	r = find_flag(store, ctx, entry->environment, change.feature_name, &now, &found, err);
+	if (r == 0 && !found)
+		r = err_set(err, ERR_CONFLICT, "flag '%s' was removed since; define or set it anew", change.feature_name);
+	if (r == 0)
+		r = check_defined(ctx, &now, change.previous_state, err);
 	if (r < 0)
 		return r;
 	entry->kind = ENTRY_FLAG_RESTORED;
@@ -312,5 +383,78 @@ int store_flag_restore(struct store *store, const char *environment, const char 
 	if (r < 0)
 		return r;
 	r = restore_locked(store, ctx, &entry, id, reason, err);
+	return finish(store, r, true, err);
+}
+
+static int define_locked(struct store *store, const void *ctx, struct entry *entry, const struct flag *flag, const char *reason,
+	bool *changed, struct err *err)
+{
+	json_t *definition = json_keep(ctx, flag_json(flag));
+	struct flag_row before = { 0 };
+	struct flag_state state;
+	bool found = false;
+	int r;
+
+	r = find_flag(store, ctx, entry->environment, flag->key, &before, &found, err);
+	if (r < 0)
+		return r;
+	*changed = !before.definition || strcmp(json_canonical(ctx, before.definition), json_canonical(ctx, definition)) != 0;
+	if (!*changed)
+		return 0;
+	if (found && flag_state_parse(flag, before.state, &state, err) < 0)
+		return err_set(err, ERR_CONFLICT,
+			"flag '%s' stands at '%s', which the new definition does not have; set it to another state first", flag->key,
+			before.state);
+	entry->kind = ENTRY_FLAG_DEFINED;
+	entry->data = json_make(ctx, "{s:s, s:O}", "flag", flag->key, "definition", definition);
+	json_put_str(entry->data, "group", flag->group);
+	json_put_str(entry->data, "reason", reason);
+	return store_add(store, ctx, NULL, entry, 1, err);
+}
+
+int store_flag_define(struct store *store, const char *environment, const struct flag *flag, const char *actor, const char *reason,
+	struct err *err)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct entry entry = { .environment = environment, .actor = actor };
+	bool changed = false;
+	int r;
+
+	r = check_flag(environment, flag->key, "false", err);
+	if (r == 0)
+		r = store_begin(store, err);
+	if (r < 0)
+		return r;
+	r = define_locked(store, ctx, &entry, flag, reason, &changed, err);
+	return finish(store, r, changed, err);
+}
+
+static int remove_locked(struct store *store, const void *ctx, struct entry *entry, const char *key, const char *reason, struct err *err)
+{
+	struct flag_row before = { 0 };
+	bool found = false;
+	int r;
+
+	r = find_flag(store, ctx, entry->environment, key, &before, &found, err);
+	if (r < 0)
+		return r;
+	if (!found)
+		return err_set(err, ERR_NOT_FOUND, "environment '%s' has no flag '%s'", entry->environment, key);
+	entry->kind = ENTRY_FLAG_REMOVED;
+	entry->data = json_make(ctx, "{s:s, s:s}", "flag", key, "state", before.state);
+	json_put_str(entry->data, "reason", reason);
+	return store_add(store, ctx, NULL, entry, 1, err);
+}
+
+int store_flag_remove(struct store *store, const char *environment, const char *key, const char *actor, const char *reason, struct err *err)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct entry entry = { .environment = environment, .actor = actor };
+	int r;
+
+	r = store_begin(store, err);
+	if (r < 0)
+		return r;
+	r = remove_locked(store, ctx, &entry, key, reason, err);
 	return finish(store, r, true, err);
 }

@@ -11,7 +11,7 @@ struct handle {
 	struct store store;    /* first */
 	char *holder;          /* this handle as a holder of claims */
 	bool registry_changed; /* by the transaction that is open */
-	bool registry_warned;  /* a registry file that cannot be written is told of once per handle */
+	int64_t begun_us;      /* when it was */
 };
 
 static inline struct handle *handle_of(struct store *store)
@@ -60,7 +60,15 @@ must_check int store_add(struct store *store, const void *ctx, const struct clai
 	struct err *err);
 must_check int store_commit(struct store *store, struct err *err);
 void store_undo(struct store *store);
+/* See sql_ops.defer. */
+void store_defer(struct store *store, bool on);
 extern const struct journal_ops store_journal_ops;
+/* Rows of `entries` for gather. */
+#define ENTRY_COLUMNS "seq, id, wall_ms, kind, environment, run, actor, data, previous, hash"
+int read_entry(const void *ctx, const struct sql_value *columns, void *ret, struct err *err);
+
+/* idempotency.c: notes the entries of a request in its row, in their transaction. */
+must_check int request_note(struct store *store, const struct entry *entries, size_t count, struct err *err);
 
 /* projections.c: folds one entry into the tables, inside the open transaction. ERR_INVALID or ERR_CONFLICT: this entry cannot be. */
 typedef int (*fold)(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
@@ -82,12 +90,26 @@ int fold_run_ended(struct handle *handle, const void *ctx, const struct entry *e
 int fold_step_begun(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
 int fold_flag_set(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
 int fold_flag_restored(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_flag_defined(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_flag_removed(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
 int fold_snapshot_taken(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
 int fold_snapshot_verified(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
 int fold_snapshot_pruned(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
 int fold_notification_queued(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
 int fold_notification_delivered(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
 int fold_notification_failed(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_principal_added(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_principal_changed(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_principal_removed(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_token_created(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_token_revoked(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_session_begun(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_session_ended(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_login_refused(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_approval(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_breakglass_opened(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_breakglass_closed(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_breakglass_reviewed(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
 /* A text member that a fold cannot do without: ERR_INVALID names kind and member. */
 must_check int entry_need(const struct entry *entry, const char *member, const char **ret, struct err *err);
 
@@ -99,12 +121,14 @@ must_check int deployment_exists(struct handle *handle, const char *id, bool *re
 
 /* claims.c */
 char *claim_holder(const void *ctx);
+/* True only when it is certain. */
+bool claim_holder_dead(const void *ctx, const char *ours, const char *theirs);
 must_check int claim_check(struct handle *handle, const struct claim *claim, struct err *err);
 int journal_claim(struct journal *journal, const void *ctx, const char *name, int64_t lease_ms, struct claim *ret, struct err *err);
 int journal_renew(struct journal *journal, struct claim *claim, struct err *err);
 int journal_release(struct journal *journal, struct claim *claim, struct err *err);
 
-/* registry.c: registry_sync after a commit; trouble is logged, once per handle. */
+/* registry.c: registry_sync after a commit; trouble is kept in registry_trouble: the journal is what counts. */
 void registry_follow(struct handle *handle);
 /* At open: makes a missing file, and follows up when a former process died between its commit and the file, or somebody else wrote it. */
 void registry_catch_up(struct handle *handle);

@@ -12,9 +12,8 @@
 #include "base/text.h"
 #include "data/doc.h"
 
-#define BATCH         256
-#define TEXT_MAX      1024 /* of kind, environment, run, actor */
-#define ENTRY_COLUMNS "seq, id, wall_ms, kind, environment, run, actor, data, previous, hash"
+#define BATCH    256
+#define TEXT_MAX 1024 /* of kind, environment, run, actor */
 
 struct head {
 	int64_t seq;
@@ -153,6 +152,7 @@ static int append_one(struct store *store, const void *ctx, struct entry *entry,
 int store_begin(struct store *store, struct err *err)
 {
 	handle_of(store)->registry_changed = false;
+	handle_of(store)->begun_us = clock_mono_us();
 	return store->sql->ops->begin(store->sql, err);
 }
 
@@ -169,6 +169,8 @@ int store_add(struct store *store, const void *ctx, const struct claim *fence, s
 		r = append_one(store, ctx, &entries[i], &head, err);
 	if (r == 0)
 		r = sql_do(store->sql, err, "UPDATE head SET seq = $1, hash = $2 WHERE id = 1", SQL_I(head.seq), SQL_T(head.hash));
+	if (r == 0)
+		r = request_note(store, entries, count, err);
 	if (r == 0 && handle_of(store)->registry_changed)
 		r = sql_do(store->sql, err, "UPDATE registry_file SET changed_seq = $1 WHERE id = 1", SQL_I(head.seq));
 	if (r < 0)
@@ -186,6 +188,8 @@ int store_commit(struct store *store, struct err *err)
 	if (r < 0)
 		return r;
 	FAILPOINT("store.committed");
+	if (store->committed)
+		store->committed(store->committed_user, clock_mono_us() - handle_of(store)->begun_us);
 	if (handle_of(store)->registry_changed)
 		registry_follow(handle_of(store));
 	return 0;
@@ -194,6 +198,12 @@ int store_commit(struct store *store, struct err *err)
 void store_undo(struct store *store)
 {
 	store->sql->ops->rollback(store->sql);
+}
+
+void store_defer(struct store *store, bool on)
+{
+	if (store->sql->ops->defer)
+		store->sql->ops->defer(store->sql, on);
 }
 
 static int journal_append(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
@@ -214,7 +224,7 @@ static int journal_append(struct journal *journal, const void *ctx, const struct
 	return r;
 }
 
-static int read_entry(const void *ctx, const struct sql_value *columns, void *ret, struct err *err)
+int read_entry(const void *ctx, const struct sql_value *columns, void *ret, struct err *err)
 {
 	struct entry *entry = ret;
 	int r;
@@ -278,8 +288,29 @@ static int journal_read(struct journal *journal, const void *ctx, const struct e
 	return 0;
 }
 
+static int journal_append_soon(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
+	struct err *err)
+{
+	struct store *store = (struct store *)journal;
+	int r;
+
+	store_defer(store, true);
+	r = journal_append(journal, ctx, fence, entries, count, err);
+	store_defer(store, false);
+	return r;
+}
+
+static int journal_settle(struct journal *journal, struct err *err)
+{
+	struct sql *sql = ((struct store *)journal)->sql;
+
+	return sql->ops->settle ? sql->ops->settle(sql, err) : 0;
+}
+
 const struct journal_ops store_journal_ops = {
 	.append = journal_append,
+	.append_soon = journal_append_soon,
+	.settle = journal_settle,
 	.read = journal_read,
 	.claim = journal_claim,
 	.renew = journal_renew,

@@ -25,12 +25,29 @@ static const struct projection projections[] = {
 	{ ENTRY_RUN_ENDED, fold_run_ended, true },
 	{ ENTRY_FLAG_SET, fold_flag_set, false },
 	{ ENTRY_FLAG_RESTORED, fold_flag_restored, false },
+	{ ENTRY_FLAG_DEFINED, fold_flag_defined, false },
+	{ ENTRY_FLAG_REMOVED, fold_flag_removed, false },
 	{ ENTRY_SNAPSHOT_TAKEN, fold_snapshot_taken, false },
 	{ ENTRY_SNAPSHOT_VERIFIED, fold_snapshot_verified, false },
 	{ ENTRY_SNAPSHOT_PRUNED, fold_snapshot_pruned, false },
 	{ ENTRY_NOTIFICATION_QUEUED, fold_notification_queued, false },
 	{ ENTRY_NOTIFICATION_DELIVERED, fold_notification_delivered, false },
 	{ ENTRY_NOTIFICATION_FAILED, fold_notification_failed, false },
+	{ ENTRY_PRINCIPAL_ADDED, fold_principal_added, false },
+	{ ENTRY_PRINCIPAL_CHANGED, fold_principal_changed, false },
+	{ ENTRY_PRINCIPAL_REMOVED, fold_principal_removed, false },
+	{ ENTRY_TOKEN_CREATED, fold_token_created, false },
+	{ ENTRY_TOKEN_REVOKED, fold_token_revoked, false },
+	{ ENTRY_SESSION_BEGUN, fold_session_begun, false },
+	{ ENTRY_SESSION_ENDED, fold_session_ended, false },
+	{ ENTRY_LOGIN_REFUSED, fold_login_refused, false },
+	{ ENTRY_APPROVAL_REQUESTED, fold_approval, false },
+	{ ENTRY_APPROVAL_GIVEN, fold_approval, false },
+	{ ENTRY_APPROVAL_USED, fold_approval, false },
+	{ ENTRY_APPROVAL_WITHDRAWN, fold_approval, false },
+	{ ENTRY_BREAKGLASS_OPENED, fold_breakglass_opened, false },
+	{ ENTRY_BREAKGLASS_CLOSED, fold_breakglass_closed, false },
+	{ ENTRY_BREAKGLASS_REVIEWED, fold_breakglass_reviewed, false },
 };
 
 /* Everything that the folds fill. */
@@ -42,6 +59,13 @@ static const char *const emptying[] = {
 	"DELETE FROM feature_rollbacks",
 	"DELETE FROM notifications",
 	"DELETE FROM snapshots",
+	"DELETE FROM principals",
+	"DELETE FROM tokens",
+	"DELETE FROM sessions",
+	"DELETE FROM logins",
+	"DELETE FROM approvals",
+	"DELETE FROM approval_entries",
+	"DELETE FROM breakglasses",
 };
 
 int projections_fold(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err)

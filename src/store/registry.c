@@ -374,16 +374,14 @@ int registry_sync(struct store *store, struct err *err)
 
 static void follow(struct handle *handle)
 {
+	struct store *store = &handle->store;
 	struct err err = ERR_INIT;
+	char *text = NULL;
 
-	if (registry_sync(&handle->store, &err) == 0) {
-		handle->registry_warned = false;
-		return;
-	}
-	if (handle->registry_warned)
-		return;
-	handle->registry_warned = true;
-	log_event(LOG_WARN, "the registry file is not in step; the journal is", "why", err.text, NULL);
+	if (registry_sync(store, &err) < 0)
+		text = mem_strdup(handle, err.text);
+	(void)talloc_free((void *)(uintptr_t)store->registry_trouble);
+	store->registry_trouble = text;
 }
 
 void registry_follow(struct handle *handle)

@@ -2,7 +2,7 @@
  * All migrations that a store lacks are one transaction.
  *
  * Text for every database: BIGINT, TEXT, DOUBLE PRECISION; booleans are 0 and 1; times are milliseconds since 1970; JSON is TEXT.
- * `entries`, `head`, `claims` and `registry_file` are kept; everything else is made from the entries and is listed in projections.c. */
+ * `entries`, `head`, `claims`, `registry_file`, `credentials` and `requests` are kept; everything else is made from the entries and is listed in projections.c. */
 #include "store/internal.h"
 
 #include "base/clock.h"
@@ -52,9 +52,55 @@ static const char *const migration_1[] = {
 	NULL,
 };
 
+/* Access: principals and what they prove themselves with, approvals, break-glass. */
+static const char *const migration_access[] = {
+	"CREATE TABLE credentials (id TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL CHECK (kind IN ('password', 'token', 'session')),"
+	" principal TEXT NOT NULL, hash TEXT NOT NULL, seen_ms BIGINT NOT NULL, authenticated_ms BIGINT NOT NULL)",
+	"CREATE UNIQUE INDEX credentials_hash ON credentials (kind, hash)",
+
+	"CREATE TABLE principals (id TEXT NOT NULL PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL CHECK (kind IN ('person', 'service')),"
+	" subject TEXT, grants TEXT NOT NULL, password BIGINT NOT NULL, admin BIGINT NOT NULL, added_ms BIGINT NOT NULL, removed_ms BIGINT)",
+	"CREATE UNIQUE INDEX principals_name ON principals (name) WHERE removed_ms IS NULL",
+	"CREATE UNIQUE INDEX principals_subject ON principals (subject) WHERE removed_ms IS NULL AND subject IS NOT NULL",
+	"CREATE TABLE tokens (id TEXT NOT NULL PRIMARY KEY, principal TEXT NOT NULL, name TEXT NOT NULL, permissions TEXT NOT NULL,"
+	" environments TEXT, created_ms BIGINT NOT NULL, created_by TEXT, expires_ms BIGINT NOT NULL, revoked_ms BIGINT, seq BIGINT NOT NULL)",
+	"CREATE INDEX tokens_principal ON tokens (principal)",
+	"CREATE TABLE sessions (id TEXT NOT NULL PRIMARY KEY, principal TEXT NOT NULL, origin TEXT, agent TEXT, method TEXT NOT NULL,"
+	" begun_ms BIGINT NOT NULL, ended_ms BIGINT, seq BIGINT NOT NULL)",
+	"CREATE INDEX sessions_principal ON sessions (principal)",
+	"CREATE TABLE logins (id TEXT NOT NULL PRIMARY KEY, failures BIGINT NOT NULL, last_ms BIGINT NOT NULL, until_ms BIGINT NOT NULL,"
+	" noted BIGINT NOT NULL)",
+
+	"CREATE TABLE approvals (id TEXT NOT NULL PRIMARY KEY, environment TEXT, is_open BIGINT NOT NULL, seq BIGINT NOT NULL)",
+	"CREATE INDEX approvals_seq ON approvals (is_open, seq)",
+	"CREATE TABLE approval_entries (seq BIGINT PRIMARY KEY, approval TEXT NOT NULL)",
+	"CREATE INDEX approval_entries_approval ON approval_entries (approval, seq)",
+	"CREATE TABLE breakglasses (id TEXT NOT NULL PRIMARY KEY, principal TEXT NOT NULL, name TEXT, environment TEXT NOT NULL, reason TEXT,"
+	" opened_ms BIGINT NOT NULL, until_ms BIGINT NOT NULL, closed_ms BIGINT, reviewer TEXT, reviewed_ms BIGINT, note TEXT, seq BIGINT NOT NULL)",
+	"CREATE INDEX breakglasses_principal ON breakglasses (principal, seq)",
+	NULL,
+};
+
+/* Definitions of flags stand beside their states. */
+static const char *const migration_flag_definitions[] = {
+	"ALTER TABLE flags ADD COLUMN definition TEXT",
+	NULL,
+};
+
+/* Idempotency keys (idempotency.h). */
+static const char *const migration_requests[] = {
+	"CREATE TABLE requests (id TEXT NOT NULL PRIMARY KEY, hash TEXT NOT NULL, status BIGINT NOT NULL, type TEXT, answer TEXT, location TEXT,"
+	" holder TEXT, first_seq BIGINT, last_seq BIGINT, expires_ms BIGINT NOT NULL)",
+	"CREATE INDEX requests_expire ON requests (expires_ms)",
+	NULL,
+};
+
 /* The first has number 1. */
 static const char *const *const migrations[] = {
 	migration_1,
+	migration_access,
+	migration_flag_definitions,
+	migration_requests,
 };
 
 int schema_newest(void)

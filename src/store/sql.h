@@ -37,6 +37,10 @@ struct sql_ops {
 		struct err *err);
 	/* Rows changed by the last statement. */
 	int64_t (*changes)(struct sql *sql);
+	/* While on, a transaction that is begun may be lost with the power (never with the process), until a later one that is begun with it off
+	 * is committed, or settle has returned. NULL, both: each is durable by itself. */
+	void (*defer)(struct sql *sql, bool on);
+	int (*settle)(struct sql *sql, struct err *err);
 	void (*close)(struct sql *sql);
 };
 struct sql {

@@ -43,6 +43,7 @@ struct sqlite {
 	sqlite3 *db;
 	char *path;
 	int64_t waiting_since_ms;
+	bool defer, deferred; /* wanted; as the connection is set */
 	size_t count;
 	struct statement statements[STATEMENTS_MAX];
 };
@@ -299,8 +300,42 @@ static int sqlite_run(struct sql *sql, const char *text, const struct sql_value 
 	return r;
 }
 
+/* The level can be changed between transactions only. With NORMAL a commit stands in the log but does not wait for the disk; the next
+ * commit with FULL flushes the log, and so all before it. */
+static int set_level(struct sqlite *sqlite, struct err *err)
+{
+	int code = sqlite3_exec(sqlite->db, sqlite->defer ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL", NULL, NULL, NULL);
+
+	if (code != SQLITE_OK)
+		return sqlite_fail(sqlite, code, err);
+	sqlite->deferred = sqlite->defer;
+	return 0;
+}
+
+static void sqlite_defer(struct sql *sql, bool on)
+{
+	sqlite_of(sql)->defer = on;
+}
+
+/* A transaction that changes nothing writes nothing, and so flushes nothing: the log itself is asked to reach the disk. What a checkpoint has
+ * moved out of it since was flushed by the checkpoint. */
+static int sqlite_settle(struct sql *sql, struct err *err)
+{
+	struct sqlite *sqlite = sqlite_of(sql);
+	sqlite3_file *log = NULL;
+	int code = sqlite3_file_control(sqlite->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+
+	if (code == SQLITE_OK && log && log->pMethods)
+		code = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY);
+	return code == SQLITE_OK ? 0 : sqlite_fail(sqlite, code, err);
+}
+
 static int sqlite_begin(struct sql *sql, struct err *err)
 {
+	struct sqlite *sqlite = sqlite_of(sql);
+
+	if (sqlite->defer != sqlite->deferred && set_level(sqlite, err) < 0)
+		return -(int)err->code;
 	return sqlite_run(sql, "BEGIN IMMEDIATE", NULL, 0, NULL, NULL, err);
 }
 
@@ -344,6 +379,8 @@ static const struct sql_ops sqlite_ops = {
 	.rollback = sqlite_rollback,
 	.run = sqlite_run,
 	.changes = sqlite_changes,
+	.defer = sqlite_defer,
+	.settle = sqlite_settle,
 	.close = sqlite_close,
 };
 

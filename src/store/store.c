@@ -51,7 +51,7 @@ static int make_directory(const void *ctx, const char *path, struct err *err)
 
 	if (fs_is_dir(directory))
 		return 0;
-	return fs_mkdirs(directory, 0700, err);
+	return fs_mkdirs_durable(directory, 0700, err);
 }
 
 int store_open(const void *ctx, const char *address, const char *registry_path, const char *project_dir, struct store **ret,

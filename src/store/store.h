@@ -6,6 +6,7 @@
 #define STORE_STORE_H
 
 #include "core/deployment.h"
+#include "core/flag.h"
 #include "core/journal.h"
 #include "store/sql.h"
 
@@ -15,6 +16,11 @@ struct store {
 	const char *address;       /* "sqlite:/path/unship.db" */
 	const char *registry_path; /* deployment-registry.json to be kept in step; NULL: none */
 	const char *project_dir;
+	/* Told after every transaction that was committed over this connection, on its thread; took_us: from its beginning. Set by whoever opened it; NULL: nobody. */
+	void (*committed)(void *user, int64_t took_us);
+	void *committed_user;
+	const char *request;           /* row of `requests` in which appended entries are noted (store/idempotency.h); NULL: none */
+	const char *registry_trouble; /* why the registry file is not in step with the journal since the last change or the opening; NULL: it is */
 };
 
 /* Opens or creates. `address`: "sqlite:PATH" or a path. Migrates an older schema forward in one transaction; a newer one is ERR_NEWER and untouched. Registry file beside the database is kept in step when `registry_path`. */
@@ -63,10 +69,15 @@ must_check int store_run(struct store *store, const void *ctx, const char *id, s
 /* The unfinished run of an environment; ERR_NOT_FOUND. Two unfinished runs of one environment cannot be: run.requested is refused with ERR_CONFLICT naming the other (P8). */
 must_check int store_unfinished_run(struct store *store, const void *ctx, const char *environment, struct run_row *ret, struct err *err);
 
+/* Who holds a claim (runner_claim_name): a lease that runs on, of a holder that is not known to be dead (same host and boot, process gone). *ret_holder: who, in
+ * words ("process 123 on web1"), in ctx; NULL: nobody. Reads only. */
+must_check int store_holder(struct store *store, const void *ctx, const char *name, const char **ret_holder, struct err *err);
+
 struct flag_row {
 	const char *key, *group, *state;
 	int64_t changed_ms;
 	const char *changed_by, *reason;
+	json_t *definition; /* core/flag.h; NULL: it was set and never defined */
 }; /* state: "true", "false" or a variant */
 must_check int store_flags(struct store *store, const void *ctx, const char *environment, const char *group, struct flag_row **ret,
 	size_t *ret_count, struct err *err);
@@ -75,6 +86,16 @@ must_check int store_flag(struct store *store, const void *ctx, const char *envi
 /* Appends flag.set and reads back. group NULL keeps the present one. An unchanged state appends nothing. `run` and fields may be NULL. */
 must_check int store_flag_set(struct store *store, const char *environment, const char *key, const char *group, const char *state,
 	const char *actor, const char *reason, const char *run, struct err *err);
+/* Appends flag.defined. A new flag is off; one that is there keeps its state, and its group when the definition names none. The same definition again appends nothing.
+ * ERR_CONFLICT: it stands at a variant that the new definition lacks. */
+must_check int store_flag_define(struct store *store, const char *environment, const struct flag *flag, const char *actor,
+	const char *reason, struct err *err);
+/* State and definition go; the history stays. ERR_NOT_FOUND. */
+must_check int store_flag_remove(struct store *store, const char *environment, const char *key, const char *actor, const char *reason,
+	struct err *err);
+/* The flag of a row, read from its definition or made up (flag_plain), and how it stands. */
+must_check int store_flag_read(const void *ctx, const struct flag_row *row, struct flag **ret, struct flag_state *ret_state,
+	struct err *err);
 /* All flags of a group to "false" in one transaction; *ret_count changed. */
 must_check int store_flags_disable_group(struct store *store, const char *environment, const char *group, const char *actor,
 	const char *reason, size_t *ret_count, struct err *err);

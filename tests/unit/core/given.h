@@ -2,12 +2,7 @@
 #ifndef TESTS_CORE_GIVEN_H
 #define TESTS_CORE_GIVEN_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "core/finding.h"
 #include "data/json.h"

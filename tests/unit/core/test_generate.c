@@ -291,6 +291,30 @@ static void stopped_services(void **state)
 	assert_string_equal(difference(&scene, "died")->note, "start: it is stopped, and ran with the target");
 	assert_string_equal(difference(&scene, "down")->from, "nothing (stopped)");
 	assert_false(difference(&scene, "unwanted")->changes);
+	/* Recorded while it was stopped, running now: stopped and started again, and what is shown is how it ends. */
+	set_up(&scene, ctx,
+		"components: {api: {driver: service}, mail: {driver: service}}\n"
+		"observed: {api: {version: 2.0.0, state: running}, mail: {version: 1.0.0, state: running}}\n"
+		"target: {api: {version: 1.0.0, state: stopped}, mail: {version: 1.0.0, state: stopped}}\n");
+	generate(&scene);
+	assert_string_equal(shape(&scene), "stop-api; start-api after stop-api");
+	assert_string_equal(difference(&scene, "api")->to, "1.0.0 (running)");
+	assert_string_equal(difference(&scene, "api")->note, "restart");
+	assert_string_equal(difference(&scene, "mail")->to, "1.0.0 (running)");
+}
+
+static void verified(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct scene scene;
+	json_t *touched = json_make(ctx, "{s:b}", "code", 1), *names;
+
+	set_up(&scene, ctx,
+		"components: {web: {driver: service, needs: [api]}, api: {driver: service, needs: [code]}, code: {driver: code}, mail: {driver: service}}\n"
+		"probes: {p: web}\nobserved: {}\ntarget: {}\n");
+	names = json_keep(ctx, plan_verified(scene.input.environment, touched));
+	assert_string_equal(json_canonical(ctx, names), "[\"web\",\"api\",\"code\"]");
+	assert_null(plan_verified(scene.input.environment, json_make(ctx, "{s:b}", "mail", 1)));
 }
 
 static void critical_first(void **state)
@@ -637,6 +661,7 @@ int main(void)
 		cmocka_unit_test(nothing_to_do),
 		cmocka_unit_test(restarts),
 		cmocka_unit_test(stopped_services),
+		cmocka_unit_test(verified),
 		cmocka_unit_test(critical_first),
 		cmocka_unit_test(partial),
 		cmocka_unit_test(unrecorded),

@@ -1,10 +1,5 @@
 /* doc.c and json_read.c: places in JSON, paths, loading by file name. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "data/doc.h"
 #include "data/json.h"

@@ -1,10 +1,5 @@
 /* fields.c and fields_tell.c: every type read and refused, defaults, groups, templates, secrets that are never shown. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "data/fields.h"
 #include "data/json.h"

@@ -1,12 +1,8 @@
 /* hash.c against published values: SHA-256 (FIPS 180-2, "abc"), BLAKE2b-256. */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/stat.h>
+#include "checks.h"
 
-#include <cmocka.h>
+#include <sys/stat.h>
 
 #include "data/hash.h"
 

@@ -1,11 +1,6 @@
 /* json.c: canonical form against the number vectors of RFC 8785 and its own promises; building and reading. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "data/json.h"
 

@@ -1,10 +1,5 @@
 /* problems.c: places, texts, the limit. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "data/json.h"
 #include "data/problems.h"

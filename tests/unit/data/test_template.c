@@ -1,10 +1,5 @@
 /* template.c: expansion with types kept, syntax errors with their offset, limits, no second expansion. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "data/json.h"
 #include "data/template.h"

@@ -1,10 +1,5 @@
 /* yaml.c and yaml_scalar.c: the tree, the places, and every refusal with its place and words. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "data/doc.h"
 #include "data/json.h"

@@ -3,12 +3,7 @@
 #ifndef TESTS_STORE_TEST_H
 #define TESTS_STORE_TEST_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 #include <string.h>
 
 #include "base/clock.h"
@@ -18,18 +13,6 @@
 #include "data/json.h"
 #include "store/store.h"
 
-#define assert_ok(call) \
-	do { \
-		if ((call) < 0) \
-			fail_msg("%s: %s", #call, error.text); \
-	} while (0)
-#define assert_fails(call, expected) \
-	do { \
-		int result_ = (call); \
-		if (result_ != -(int)(expected)) \
-			fail_msg("%s: %d, expected %d: %s", #call, result_, -(int)(expected), error.text); \
-		assert_int_equal(error.code, (expected)); \
-	} while (0)
 #define assert_has(text, part) \
 	do { \
 		if (!strstr((text), (part))) \
@@ -135,6 +118,13 @@ static unused_arg char *dump(struct store *store, const void *ctx)
 		"SELECT * FROM feature_rollbacks ORDER BY id",
 		"SELECT * FROM notifications ORDER BY id",
 		"SELECT * FROM snapshots ORDER BY id",
+		"SELECT * FROM principals ORDER BY id",
+		"SELECT * FROM tokens ORDER BY id",
+		"SELECT * FROM sessions ORDER BY id",
+		"SELECT * FROM logins ORDER BY id",
+		"SELECT * FROM approvals ORDER BY id",
+		"SELECT * FROM approval_entries ORDER BY seq",
+		"SELECT * FROM breakglasses ORDER BY id",
 	};
 	struct err error = ERR_INIT;
 	char *text = mem_strdup(ctx, "");

@@ -32,8 +32,13 @@ static void one_holder_at_a_time(void **state)
 	struct err error = ERR_INIT;
 	struct claim mine, theirs;
 	int64_t before = clock_mono_ms();
+	const char *holder = "";
 
+	assert_ok(store_holder(second, second, "run:run-1", &holder, &error));
+	assert_null(holder);
 	assert_ok(claim(first, 60000, &mine, &error));
+	assert_ok(store_holder(second, second, "run:run-1", &holder, &error));
+	assert_has(holder, "process ");
 	assert_true(mine.token > 0);
 	assert_string_equal(mine.name, "run:run-1");
 	assert_true(mine.safe_until_ms >= before + 45000 && mine.safe_until_ms <= clock_mono_ms() + 45000);
@@ -43,6 +48,8 @@ static void one_holder_at_a_time(void **state)
 	assert_ok(append_fenced(first, &mine, &error));
 	assert_ok(renew(first, &mine, &error));
 	assert_ok(release(first, &mine, &error));
+	assert_ok(store_holder(second, second, "run:run-1", &holder, &error));
+	assert_null(holder);
 	assert_int_equal(mine.token, 0);
 	assert_fails(append_fenced(first, &mine, &error), ERR_CONFLICT);
 	assert_ok(claim(second, 60000, &theirs, &error));
@@ -55,10 +62,13 @@ static void an_expired_lease_is_taken_over_and_fenced_off(void **state)
 	struct store *first = open_store(*state), *second = open_store(*state);
 	struct err error = ERR_INIT;
 	struct claim mine, theirs, old;
+	const char *holder = "";
 
 	assert_ok(claim(first, 60000, &mine, &error));
 	old = mine;
 	assert_ok(run_sql(first, "UPDATE claims SET expires_ms = 1", &error));
+	assert_ok(store_holder(second, second, "run:run-1", &holder, &error));
+	assert_null(holder);
 	assert_ok(append_fenced(first, &mine, &error)); /* late, but nobody has taken it over */
 	assert_ok(claim(second, 60000, &theirs, &error));
 	assert_true(theirs.token > mine.token);

@@ -1,5 +1,37 @@
 /* The journal: linked entries, filters, what verification notices, what is refused. */
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "store_test.h"
+
+static unsigned flushes;
+
+/* Instead of the C library's, also for libsqlite3. */
+int fdatasync(int fd)
+{
+	flushes++;
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void what_is_appended_soon_reaches_the_disk_when_settled(void **state)
+{
+	struct store *store = open_store(*state);
+	struct entry soon = { .kind = "note.soon" }, now = { .kind = "note.now" };
+	struct journal *journal = &store->journal;
+	struct err error = ERR_INIT;
+	unsigned before;
+
+	assert_ok(store_append(store, *state, &now, &error));
+	before = flushes;
+	assert_ok(journal->ops->append_soon(journal, *state, NULL, &soon, 1, &error));
+	assert_int_equal(flushes, before);
+	assert_ok(journal->ops->settle(journal, &error));
+	assert_true(flushes > before);
+	before = flushes;
+	now = (struct entry){ .kind = "note.now" };
+	assert_ok(store_append(store, *state, &now, &error));
+	assert_true(flushes > before);
+}
 
 static void entries_are_linked_and_read_back(void **state)
 {
@@ -241,6 +273,7 @@ static void long_journals_are_read_in_batches(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(what_is_appended_soon_reaches_the_disk_when_settled),
 		TEST(entries_are_linked_and_read_back),
 		TEST(filters_select),
 		TEST(all_or_none),

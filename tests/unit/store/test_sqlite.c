@@ -165,7 +165,7 @@ static void a_full_database_loses_nothing(void **state)
 	struct err error = ERR_INIT;
 	int count;
 
-	assert_ok(run_sql(store, "PRAGMA max_page_count = 64", &error));
+	assert_ok(run_sql(store, "PRAGMA max_page_count = 128", &error));
 	count = fill(store, &error);
 	assert_true(count > 10 && count < 100000);
 	assert_int_equal(error.code, ERR_NO_SPACE);
