@@ -1,7 +1,7 @@
 /* A world for black-box tests: a temporary project with a real Git repository, a real web service, an SQLite database, a configuration and flags, and the program
  * under test beside it. Everything is removed at the end, and only processes that the world started are ended. */
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync, mkdirSync, readFileSync, existsSync, readdirSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync, mkdirSync, readFileSync, readlinkSync, existsSync, readdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
@@ -188,14 +188,29 @@ ${extra}
     return existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : []
   }
 
-  remove() {
-    const dir = join(this.app, '.deployments/run')
-    for (const name of existsSync(dir) ? readdirSync(dir) : []) {
+  /* Processes of the services that were started in this world, whatever unship knows of them. */
+  services() {
+    return readdirSync('/proc').filter((pid) => {
       try {
-        const { pid } = JSON.parse(readFileSync(join(dir, name), 'utf8'))
-        if (pid && readFileSync(`/proc/${pid}/environ`, 'utf8').includes(this.app)) process.kill(pid, 'SIGKILL')
-      } catch { /* no service of ours */ }
+        return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/environ`, 'utf8').includes('UNSHIP_SERVICE=') && `${readlinkSync(`/proc/${pid}/cwd`)}/`.startsWith(`${this.app}/`)
+      } catch {
+        return false // gone, or somebody else's
+      }
+    }).map(Number)
+  }
+
+  endServices() {
+    for (let pids = this.services(); pids.length; pids = this.services()) {
+      for (const pid of pids) {
+        try {
+          process.kill(pid, 'SIGKILL')
+        } catch { /* gone meanwhile */ }
+      }
     }
+  }
+
+  remove() {
+    this.endServices()
     rmSync(this.dir, { recursive: true, force: true })
   }
 }

@@ -1,10 +1,11 @@
 /* Killed with -9 at every named point of the program, the drivers' points included, while it rolls back, while it restores, and while it recovers. Afterwards the next
  * unship must bring the system to the target or back to where it began; nothing is done twice, nothing that was recorded is lost, the chain verifies. */
 import assert from 'node:assert/strict'
-import { readFileSync, readdirSync, statSync } from 'node:fs'
+import { readFileSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, it } from 'node:test'
-import { World, source, withFailpoints } from '../world.mjs'
+import { describe, it } from 'node:test'
+import { source, withFailpoints } from '../world.mjs'
+import { atStart, atTarget, entries, forgetReleases, hasEnded, look, prepare, recover, rollback } from './common.mjs'
 
 /* Every name in the source. */
 function failpoints(dir = source) {
@@ -20,6 +21,7 @@ function failpoints(dir = source) {
 
 const PASSES = 4 // how often a point is let pass before the kill: 0 to 3 times
 const names = [...failpoints()].sort()
+const reached = new Set() // points at which some of the runs below were killed
 
 describe('the crash points', () => {
   it('are all in docs/testing.md, and no others', () => {
@@ -29,41 +31,23 @@ describe('the crash points', () => {
   })
 })
 
-async function prepare() {
-  const world = await World.make({ versions: { '1.0.0': {}, '2.0.0': {}, '3.0.0': { healthy: false } } })
+/* Runs the program with a point armed: was it killed there? */
+function killedAt(world, argv, point) {
+  const result = world.run(argv, { program: withFailpoints, env: { UNSHIP_FAILPOINT: point } })
 
-  world.run(['flags', 'production', 'set', 'new-search', 'off', '--group', 'beta'])
-  world.sql("INSERT INTO notes (text) VALUES ('old')")
-  world.deploy('1.0.0', { greeting: 'one', status: 'passing' })
-  world.sql("INSERT INTO notes (text) VALUES ('new')")
-  world.run(['flags', 'production', 'set', 'new-search', 'on'])
-  world.deploy('2.0.0', { greeting: 'two' })
-  return world
+  return { ...result, killed: result.signal === 'SIGKILL' || result.code === 137 }
 }
 
-const atStart = { version: '2.0.0', greeting: 'two', notes: 'old,new', flag: 'new-search=true' }
-const atTarget = { version: '1.0.0', greeting: 'one', notes: 'old', flag: 'new-search=false' }
+/* The points that a command passes. */
+function passedBy(world, argv) {
+  const list = join(world.dir, 'passed')
 
-async function look(world) {
-  const { version, config, notes, flag } = await world.reality()
-  return { version, greeting: /^GREETING=(.*)$/m.exec(config)[1], notes, flag }
+  rmSync(list, { force: true })
+  world.run(argv, { program: withFailpoints, env: { UNSHIP_FAILPOINT: `list:${list}` } })
+  return [...new Set(readFileSync(list, 'utf8').trim().split('\n'))].sort()
 }
 
-function entries(world) {
-  return world.json(['audit', 'search', '--limit', '100000']).entries.map((entry) => entry.hash).reverse()
-}
-
-/* Takes the world from wherever a kill left it to the end of the run: like the person on call, who resumes what is unfinished. */
-function recover(world) {
-  const { runs } = world.json(['runs', '--limit', '1'])
-
-  if (!runs.length || ['completed', 'restored', 'failed', 'refused'].includes(runs[0].status)) return runs[0]
-  const result = world.run(['resume', runs[0].id, '--json'])
-  assert.ok([0, 1].includes(result.code), `resume ended with ${result.code}: ${result.out}${result.err}`)
-  return world.json(['runs', '--limit', '1']).runs[0]
-}
-
-/* Back to version 2 for the next case. */
+/* Back to version 2 for the next case, with a release still to be made and one to be removed. */
 async function reset(world) {
   const { runs } = world.json(['runs', '--limit', '1'])
   const now = await look(world)
@@ -72,100 +56,120 @@ async function reset(world) {
   else if (runs[0].status === 'completed') world.json(['undo', '--yes'])
   const again = await look(world)
   assert.deepEqual(again, atStart, 'the world could not be brought back for the next case')
+  forgetReleases(world)
 }
 
-const rollback = ['rollback', 'production', '--to', 'TARGET', '--no-preserve-data', '--reason', 'crash test', '--force', '--yes']
+async function inWorld(test) {
+  const world = await prepare()
 
-describe('killed at every point of a rollback', { concurrency: false }, () => {
-  let world, target
+  try {
+    forgetReleases(world)
+    await test(world)
+  } finally {
+    world.remove()
+  }
+}
 
-  before(async () => {
-    world = await prepare()
-    target = world.json(['deployments', 'production']).deployments.find(({ version }) => version === '1.0.0').id
+/* A run that goes all the way and then fails at its last step, so that all is taken back. */
+function failing(world) {
+  const { target } = rollback(world)
+  const plan = world.writePlan('bad.json', {
+    id: 'bad', name: 'A plan whose last step fails', onFailure: 'restore',
+    steps: [
+      { id: 'flag', type: 'feature-flag', parameters: { flagKey: 'new-search', targetState: false } },
+      { id: 'stop', type: 'service', parameters: { service: 'api', action: 'stop' }, timeout: 20 },
+      { id: 'note', type: 'command', parameters: { argv: ['touch', 'noted'], check: ['test', '-e', 'noted'], undo: ['rm', 'noted'] }, timeout: 5 },
+      { id: 'release', type: 'deployment', parameters: { service: 'code', version: 'v3.0.0', environment: 'production' }, timeout: 20 },
+      { id: 'first-release', type: 'deployment', parameters: { service: 'other', version: 'v1.0.0', environment: 'production' }, timeout: 20 },
+      { id: 'data', type: 'data', parameters: { database: 'db', tables: { notes: target } }, timeout: 20 },
+      { id: 'configure', type: 'configuration', parameters: { service: 'config', configItems: { GREETING: 'three' } }, timeout: 20 },
+      { id: 'fail', type: 'command', parameters: { argv: ['false'], check: ['false'], undo: ['true'] }, timeout: 5 },
+    ],
   })
-  after(() => world.remove())
 
-  const command = () => rollback.map((word) => (word === 'TARGET' ? target : word))
+  return ['rollback', 'production', '--plan', plan, '--reason', 'crash test', '--yes']
+}
 
-  for (const name of names) {
-    it(name, async () => {
+/* Kills a command at every point that it passes, at its first and later passes, and lets `check` look each time. */
+async function killEverywhere(t, world, command, check) {
+  const points = passedBy(world, command)
+
+  await reset(world)
+  for (const name of points) {
+    await t.test(name, async () => {
       for (let pass = 1; pass <= PASSES; pass++) {
-        const acknowledged = entries(world)
-        const result = world.run(command(), { program: withFailpoints, env: { UNSHIP_FAILPOINT: `${name}:${pass}` } })
-        const killed = result.signal === 'SIGKILL' || result.code === 137
+        const acknowledged = entries(world), result = killedAt(world, command, `${name}:${pass}`)
 
-        if (!killed) assert.ok([0, 1].includes(result.code), `${name}:${pass} ended with ${result.code}: ${result.err}`)
-        const run = recover(world)
-        const now = await look(world)
-        const expected = run?.status === 'completed' && run.reason === 'crash test' && run.to === target ? atTarget : atStart
-        assert.deepEqual(now, expected, `${name}:${pass}, the run is ${run?.status}`)
+        if (result.killed) reached.add(name)
+        await check(result, `${name}:${pass}`)
         assert.equal(world.json(['audit', 'verify']).intact, true)
         assert.deepEqual(entries(world).slice(0, acknowledged.length), acknowledged, 'an acknowledged entry was lost')
         await reset(world)
-        if (!killed) break // the point is not passed that often
+        if (!result.killed) break // one process does not pass it that often
       }
     })
   }
+}
+
+describe('killed at every point', { concurrency: false }, () => {
+  it('of a rollback', (t) => inWorld(async (world) => {
+    const { target, command } = rollback(world)
+
+    await killEverywhere(t, world, command, async ({ killed, code, err }, at) => {
+      if (!killed) assert.equal(code, 0, `${at} ended with ${code}: ${err}`)
+      const run = recover(world), expected = run?.status === 'completed' && run.reason === 'crash test' && run.to === target ? atTarget : atStart
+      assert.deepEqual(await look(world), expected, `${at}, the run is ${run?.status}`)
+    })
+  }))
+
+  it('of a rollback that fails and is taken back', (t) => inWorld(async (world) => {
+    await killEverywhere(t, world, failing(world), async ({ killed, code, out, err }, at) => {
+      if (!killed) assert.equal(code, 1, `${at}: ${out}${err}`)
+      recover(world)
+      assert.deepEqual(await look(world), atStart, at)
+    })
+  }))
+
+  it('that there is', () => assert.deepEqual([...reached].sort(), names, 'some points were passed by none of the runs'))
 })
 
-describe('killed at every point of a restoring rollback', { concurrency: false }, () => {
-  let world, plan
+/* Where a run is killed the first time, and where its recovery must end. */
+const beginnings = [
+  { at: 'run.started_committed', what: 'everything is still to be done', of: (world) => rollback(world).command, status: 'completed', state: atTarget },
+  { at: 'step.applied:3', what: 'something is to be found out', of: (world) => rollback(world).command, status: 'completed', state: atTarget },
+  { at: 'step.applied', what: 'it will fail and be taken back', of: failing, status: 'restored', state: atStart },
+]
+const beforeAnyRecovery = ['run.requested_committed'] // a recovery needs no new run
 
-  before(async () => {
-    world = await prepare()
-    plan = world.writePlan('bad.json', {
-      id: 'bad', name: 'A plan whose last step fails', onFailure: 'restore',
-      steps: [
-        { id: 'flag', type: 'feature-flag', parameters: { flagKey: 'new-search', targetState: false } },
-        { id: 'stop', type: 'service', parameters: { service: 'api', action: 'stop' }, timeout: 20 },
-        { id: 'release', type: 'deployment', parameters: { service: 'code', version: 'v3.0.0', environment: 'production' }, timeout: 20 },
-        { id: 'configure', type: 'configuration', parameters: { service: 'config', configItems: { GREETING: 'three' } }, timeout: 20 },
-        { id: 'fail', type: 'command', parameters: { argv: ['false'], check: ['false'], undo: ['true'] }, timeout: 5 },
-      ],
-    })
-  })
-  after(() => world.remove())
+describe('killed again at every point of the recovery', { concurrency: false }, () => {
+  const passed = new Set(beforeAnyRecovery)
 
-  for (const name of names) {
-    it(name, async () => {
-      for (let pass = 1; pass <= PASSES; pass++) {
-        const result = world.run(['rollback', 'production', '--plan', plan, '--reason', 'crash test', '--yes'],
-          { program: withFailpoints, env: { UNSHIP_FAILPOINT: `${name}:${pass}` } })
-        const killed = result.signal === 'SIGKILL' || result.code === 137
-
-        if (!killed) assert.equal(result.code, 1, `${name}:${pass}: ${result.out}${result.err}`)
-        recover(world)
-        assert.deepEqual(await look(world), atStart, `${name}:${pass}`)
-        assert.equal(world.json(['audit', 'verify']).intact, true)
-        if (!killed) break
+  for (const { at, what, of, status, state } of beginnings) {
+    it(`when ${what}`, (t) => inWorld(async (world) => {
+      const command = of(world), unfinished = () => {
+        assert.ok(killedAt(world, command, at).killed)
+        return ['resume', world.json(['runs', '--limit', '1']).runs[0].id]
       }
-    })
-  }
-})
+      const points = passedBy(world, unfinished())
 
-describe('killed again while recovering', { concurrency: false }, () => {
-  let world, target
-
-  before(async () => {
-    world = await prepare()
-    target = world.json(['deployments', 'production']).deployments.find(({ version }) => version === '1.0.0').id
-  })
-  after(() => world.remove())
-
-  for (const name of names) {
-    it(name, async () => {
-      world.run(rollback.map((word) => (word === 'TARGET' ? target : word)), { program: withFailpoints, env: { UNSHIP_FAILPOINT: 'step.applied:3' } })
-      for (let kills = 0; kills < 3; kills++) {
-        const { runs } = world.json(['runs', '--limit', '1'])
-
-        if (['completed', 'restored'].includes(runs[0].status)) break
-        world.run(['resume', runs[0].id], { program: withFailpoints, env: { UNSHIP_FAILPOINT: name } })
-      }
-      const run = recover(world)
-      assert.equal(run.status, 'completed')
-      assert.deepEqual(await look(world), atTarget)
-      assert.equal(world.json(['audit', 'verify']).intact, true)
       await reset(world)
-    })
+      for (const name of points) {
+        passed.add(name)
+        await t.test(name, async () => {
+          const resume = unfinished()
+
+          for (let kills = 0; kills < 3 && !hasEnded(world.json(['runs', '--limit', '1']).runs[0]); kills++) {
+            const { killed } = killedAt(world, resume, name)
+            assert.ok(killed || kills > 0, `a recovery that passed ${name} before did not now`)
+          }
+          assert.equal(recover(world).status, status)
+          assert.deepEqual(await look(world), state)
+          assert.equal(world.json(['audit', 'verify']).intact, true)
+          await reset(world)
+        })
+      }
+    }))
   }
+
+  it('that there is', () => assert.deepEqual([...passed].sort(), names, 'some points were passed by none of the recoveries'))
 })

@@ -53,12 +53,13 @@ describe('with --json every command', () => {
     [`rollback production --plan ${world.dir}/ok.yaml --reason x --yes`], ['status'], [`status ${run.rollbackId} --watch`], ['runs'], ['health production'],
     ['flags production list'], ['flags production set a on'], ['flags production disable-group beta'], ['flags production history'], ['snapshots list'],
     [`snapshots show ${run.rollbackId}`], [`snapshots verify ${run.rollbackId}`], [`snapshots export ${run.rollbackId} ${world.dir}/exported`], ['snapshots prune --yes'],
+    ['approvals'], ['breakglass list'], ['people list'], ['people add ana --grant *=viewer'], ['tokens create ci --principal ana'], ['tokens list'], ['sessions list'],
     ['history'], ['audit verify'], ['audit search'], ['notifications'], ['drivers'], ['drivers flags'], ['probes'], ['channels'], ['completion bash'], ['help'],
     ['help rollback'], ['version'], ['--version'], ['--help'], ['rollback --help'], [''], [`undo ${run.rollbackId} --yes`],
     // and when they fail
     ['resume', 2], ['cancel --yes', 2], ['approve', 2], ['reject', 2], ['rollback production --yes', 2], ['rollback production --reason x', 2, 3], ['status nothing', 2],
     ['deployments show nothing', 2], ['rolback', 2], ['rollback --bogus production', 2], ['health nowhere', 2], ['plan check nowhere.yaml', 2], ['init', 2],
-    ['snapshots restore nothing --yes', 2], ['flags production restore nothing', 2], ['help nothing', 2], ['completion nothing', 2], ['drivers nothing', 2],
+    ['snapshots restore nothing --yes', 2], ['flags production restore nothing', 2], ['help nothing', 2], ['approvals show nothing', 2], ['people remove nobody --yes', 2], ['completion nothing', 2], ['drivers nothing', 2],
   ]
 
   it('prints one document on stdout and nothing else', () => {

@@ -198,6 +198,22 @@ void sim_kill_works(struct actor *actor)
 	actor->work_count = 0;
 }
 
+/* Somebody else takes over: what the calls still in flight do, nobody will ever say. In doubt once: an answer settles it for good. */
+void sim_doubt_others(struct world *world, const struct actor *successor)
+{
+	for (size_t i = 0; i < world->actor_count; i++) {
+		struct actor *actor = world->actors[i];
+
+		for (size_t n = 0; actor != successor && n < actor->work_count; n++) {
+			struct sim_work *work = &actor->works[n];
+
+			if (changes(work) && !work->told && !work->doubted && !work->target->observable)
+				json_object_set_new(world->doubtful, work->key, json_true());
+			work->doubted = true;
+		}
+	}
+}
+
 /* ---- results ---- */
 
 static json_t *observation(struct world *world, const void *ctx, const struct sim_work *work)
@@ -229,8 +245,10 @@ static json_t *answer(struct world *world, const void *ctx, const struct sim_wor
 	return json_make(ctx, "{s:{s:s}}", "outputs", "version", work->goal);
 }
 
-static void fill_result(struct world *world, const void *ctx, const struct sim_work *work, struct work_result *ret)
+static void fill_result(struct actor *actor, const void *ctx, const struct sim_work *work, struct work_result *ret)
 {
+	struct world *world = actor->world;
+
 	*ret = (struct work_result){ .id = work->id,
 		.err = ERR_INIT,
 		.retryable = work->retryable,
@@ -243,7 +261,8 @@ static void fill_result(struct world *world, const void *ctx, const struct sim_w
 	ret->logs = json_make(ctx, "[]");
 	world_tell(world, "result of %s %s: %s", work->verb, work->target ? work->target->subject : "",
 		work->ok ? "ok" : err_info(work->code)->name);
-	if (changes(work) && !work->answered && !work->target->observable)
+	/* Who has lost its claim learns nothing new: its successor was in doubt from the beginning, and may have been told since. */
+	if (changes(work) && !work->answered && !work->target->observable && world->claim.token == actor->token)
 		json_object_set_new(world->doubtful, work->key, json_true());
 }
 
@@ -256,9 +275,10 @@ static bool take_ended(struct actor *actor, const void *ctx, struct work_result 
 
 		if (work->end_ms > world->now_ms)
 			continue;
-		fill_result(world, ctx, work, ret);
+		fill_result(actor, ctx, work, ret);
 		if (work->twice) {
 			work->twice = false;
+			work->told = true;
 			work->effect_ms = SIM_NEVER;
 		} else {
 			*work = actor->works[--actor->work_count];

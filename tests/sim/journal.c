@@ -157,6 +157,7 @@ static int sim_journal_claim(struct journal *journal, const void *ctx, const cha
 	world->claim.holder = actor;
 	world->claim.expires_ms = world->now_ms + lease_ms;
 	actor->token = world->claim.token;
+	sim_doubt_others(world, actor);
 	world_tell(world, "actor %d claims with token %lld", actor->number, (long long)actor->token);
 	*ret = (struct claim){ .name = mem_strdup(ctx, name),
 		.holder = mem_printf(ctx, "actor %d", actor->number),

@@ -60,7 +60,10 @@ struct sim_work {
 	const char *key, *step, *goal, *snapshot_dir;
 	bool has_target;
 	int64_t effect_ms, end_ms;
-	bool ok, answered, retryable, twice, stopped;
+	bool ok, answered, retryable, stopped;
+	bool twice;   /* will answer a second time */
+	bool told;    /* has answered, and only says it again: it is no worker any more */
+	bool doubted; /* somebody else took over while it was under way */
 	enum err_code code;
 };
 
@@ -162,6 +165,7 @@ extern const struct executor_ops sim_executor_ops;
 bool sim_effect(struct world *world, int64_t until_ms);
 int64_t sim_next_effect(const struct world *world);
 void sim_kill_works(struct actor *actor);
+void sim_doubt_others(struct world *world, const struct actor *successor);
 
 /* checks.c: the invariants. Each has a name that is printed when it is violated. */
 void check_begin(struct world *world, const struct actor *actor, const struct sim_work *work);

@@ -1,11 +1,7 @@
 /* Calls for tests (worker_call.h). */
 #include "worker_call.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "base/clock.h"
 #include "data/json.h"

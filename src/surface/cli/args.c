@@ -24,6 +24,7 @@ static const struct common_option common_options[] = {
 	{ "--no-input", NULL, offsetof(struct cli, no_input), false },
 	{ "--confirm", NULL, offsetof(struct cli, confirm), true },
 	{ "--output", "-o", offsetof(struct cli, output), true },
+	{ "--listen", NULL, offsetof(struct cli, listen), true },
 	{ "--watch", "-w", offsetof(struct cli, watch), false },
 	{ "--interactive", "-i", offsetof(struct cli, interactive), false },
 	{ "--help", "-h", offsetof(struct cli, help), false },
@@ -83,7 +84,7 @@ static int takes_value(const void *ctx, const char *name)
 	for (const struct operation *const *operation = operations; *operation; operation++)
 		for (const struct field *field = (*operation)->fields; field->member; field++)
 			if (!strcmp(field_option(ctx, field), name))
-				return field->type != FIELD_TYPE_BOOL;
+				return field->type != FIELD_TYPE_BOOL && field->type != FIELD_TYPE_PASSWORD;
 	return -1;
 }
 
@@ -347,6 +348,9 @@ static int give(struct cli *cli, const struct field *field, const struct given *
 	case FIELD_TYPE_BOOL:
 		json_put_flag(cli->input, name, !given->negated);
 		return 0;
+	case FIELD_TYPE_PASSWORD: /* a switch: cli.c asks for it, so that it stands in no list of processes and no history */
+		json_put_flag(cli->input, name, true);
+		return 0;
 	case FIELD_TYPE_INT: {
 		int64_t number;
 		int r = text_parse_int(given->value, INT64_MIN, INT64_MAX, &number, err);
@@ -394,6 +398,7 @@ static int check_common(const struct cli *cli, struct err *err)
 		{ "watch", cli->watch },
 		{ "interactive", cli->interactive },
 		{ "output", cli->output },
+		{ "listen", cli->listen },
 		{ "confirm", cli->confirm },
 	};
 

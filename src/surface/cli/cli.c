@@ -60,10 +60,16 @@ static void tell(void *user, const char *message)
 		say(cli, "%s", styled(cli, "dim", message));
 }
 
+/* Those with --confirm show a plan first, by confirm_rollback. */
+static bool shows_plan(const struct cli *cli)
+{
+	return cli->command->extra && strstr(cli->command->extra, "confirm");
+}
+
 /* The last word before the first change: the plan was shown; the name typed, or --yes, or --confirm=NAME. */
 static int typed_name(struct cli *cli, const char *name, const char *what, struct err *err)
 {
-	bool named = cli->command->extra && strstr(cli->command->extra, "confirm");
+	bool named = shows_plan(cli);
 	char *answer;
 	int r;
 
@@ -99,28 +105,15 @@ static int confirm_rollback(void *user, json_t *plan, struct err *err)
 	return 0;
 }
 
-/* Commands that change much and have no plan to show. What is about a run names that run and wants the name of its environment. */
+/* Commands that change much and have no plan to show. */
 static int confirm_plain(struct cli *cli, struct err *err)
 {
-	const char *extra = cli->command->extra, *words = command_usage(cli->ctx, cli->command->pattern), *id;
-	struct run_row run;
-	int r;
+	const char *extra = cli->command->extra;
 
-	if (!extra || !strstr(extra, "yes") || !strcmp(cli->command->operation, "rollbacks.create") ||
-		json_flag(cli->input, "dryRun", false))
+	if (!extra || !strstr(extra, "yes") || shows_plan(cli) || json_flag(cli->input, "dryRun", false))
 		return 0;
-	if (!strstr(extra, "confirm"))
-		return typed_name(cli, "yes", mem_printf(cli->ctx, "This is a change: unship %s.", words), err);
-	r = workspace_run_id(&cli->op, json_str(cli->input, "id", NULL), &id, err);
-	if (r == 0)
-		r = store_run(cli->op.workspace->store, cli->ctx, id, &run, err);
-	if (r < 0)
-		return r;
-	return typed_name(cli, run.environment,
-		mem_printf(cli->ctx, "This changes the environment: unship %s of %s, requested by %s at %s (%s).",
-			cli->command->pattern[0] == 'u' ? "undo" : "snapshots restore", run.id, run.actor,
-			clock_format(cli->ctx, run.requested_ms), run.reason ? run.reason : run.status),
-		err);
+	return typed_name(cli, "yes",
+		mem_printf(cli->ctx, "This is a change: unship %s.", command_usage(cli->ctx, cli->command->pattern)), err);
 }
 
 static int ask_reason(struct cli *cli, struct err *err)
@@ -138,12 +131,30 @@ static int ask_reason(struct cli *cli, struct err *err)
 	return r;
 }
 
+/* A password is no option's value, or it would stand in the list of processes and in the shell's history. */
+static int ask_passwords(struct cli *cli, const struct operation *operation, struct err *err)
+{
+	for (const struct field *field = operation->fields; field && field->member; field++) {
+		const char *name = field_name(cli->ctx, field);
+		char *password;
+		int r;
+
+		if (field->type != FIELD_TYPE_PASSWORD || !json_is_true(json_object_get(cli->input, name)))
+			continue;
+		r = ask_secret(cli, mem_printf(cli->ctx, "%s: ", name), true, &password, err);
+		if (r < 0)
+			return r;
+		json_put_str(cli->input, name, password);
+	}
+	return 0;
+}
+
 /* What to do about an error: the table's hint, more to the point where the command line knows more; NULL: the message says it already. */
 static const char *hint_for(const struct cli *cli, const struct err *err)
 {
 	if (cli->declined)
 		return "nothing was changed";
-	if (err->code == ERR_CANCELLED && strstr(err->text, "`unship resume"))
+	if (strstr(err->text, "`unship ")) /* the message says it already */
 		return NULL;
 	if (err->code == ERR_USAGE && cli->command)
 		return mem_printf(cli->ctx, "see `unship help %s`", text_split(cli->ctx, cli->command->pattern, ' ')[0]);
@@ -169,8 +180,10 @@ static void finish(struct cli *cli, json_t *answer, const struct err *err, bool 
 	else if (answer)
 		render_json(cli, answer, failed ? err : NULL);
 	fflush(stdout);
+	if (!cli->warned)
+		print_warnings(cli, answer);
 	if (failed) {
-		char *text = secret_redact(cli->ctx, err->text);
+		char *text = secret_redact(cli->ctx, cli->summary ? cli->summary : err->text);
 
 		fprintf(stderr, "%s %s\n", styled(cli, "red", "unship:"), text_printable(cli->ctx, text, strlen(text), false));
 		if (hint && (!answer || !json_object_get(answer, "next")))
@@ -223,13 +236,15 @@ static int run_operation(struct cli *cli, json_t **ret, struct err *err)
 		r = ask_reason(cli, err);
 	if (r == 0)
 		r = confirm_plain(cli, err);
+	if (r == 0)
+		r = ask_passwords(cli, operation, err);
 	if (r < 0)
 		return r;
 	if (cli->command->run)
 		return cli->command->run(cli, err);
 	if (cli->interactive && !strcmp(operation->name, "plans.create"))
 		return plan_interactive(cli, ret, err);
-	if (cli->command->render == render_run && strcmp(operation->name, "rollbacks.create") != 0)
+	if (cli->command->render == render_run && !shows_plan(cli))
 		cli->live = live_start(cli);
 	r = operation_call(&cli->op, operation, cli->input, ret, err);
 	live_stop(cli->live);

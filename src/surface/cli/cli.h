@@ -9,7 +9,7 @@ struct cli {
 	void *ctx;
 	const struct catalogue *catalogue;
 	/* options that every command takes */
-	const char *dir, *server, *confirm, *output;
+	const char *dir, *server, *confirm, *output, *listen;
 	bool json, quiet, yes, no_input, watch, interactive, help, verbose;
 	bool tty_in, tty_out, tty_err, colour; /* terminals, as they are */
 	unsigned width;
@@ -19,6 +19,8 @@ struct cli {
 	json_t *input;    /* what was given, for the operation; with `help`: {"topic"} */
 	json_t *answer;   /* of a command that is shown before it may fail (status --watch): printed once, at the end */
 	bool steps_shown; /* the live view has left every step on the screen */
+	char *summary;    /* to be said in place of the text of the error, which was shown already; NULL */
+	bool warned;      /* the answer's warnings were shown */
 	bool declined;    /* a person said no, or nothing: no change was begun */
 };
 
@@ -58,10 +60,14 @@ void say(const struct cli *cli, const char *format, ...) printf_like(2, 3); /* a
 void out(const struct cli *cli, const char *format, ...) printf_like(2, 3); /* a line to stdout, secrets scrubbed, printable */
 /* Asks one line at the terminal. ERR_USAGE when there is no terminal or --no-input; says what option to give instead. */
 must_check int ask(const struct cli *cli, const char *question, const char *instead, char **ret, struct err *err);
+/* Asks without showing what is typed, twice when `twice`; without a terminal the first line of standard input is taken. */
+must_check int ask_secret(const struct cli *cli, const char *question, bool twice, char **ret, struct err *err);
 /* A table with aligned columns: rows of `columns` strings; NULL cells are empty; the last column is not padded. */
 void out_table(const struct cli *cli, const char *const *header, const char *const *cells, size_t columns, size_t rows);
 
 /* render_*.c */
+void print_warnings(struct cli *cli, json_t *answer); /* to stderr: "warnings" of the answer */
+void print_problems(struct cli *cli, json_t *answer); /* to stderr: "problems" of a file */
 void render_json(struct cli *cli, json_t *answer, const struct err *err);
 void render_plan(struct cli *cli, json_t *answer, const struct err *err);
 void render_plan_check(struct cli *cli, json_t *answer, const struct err *err);
@@ -82,6 +88,15 @@ void render_entries(struct cli *cli, json_t *answer, const struct err *err);
 void render_config(struct cli *cli, json_t *answer, const struct err *err);
 void render_catalogue(struct cli *cli, json_t *answer, const struct err *err);
 void render_versions(struct cli *cli, json_t *answer, const struct err *err);
+void render_people(struct cli *cli, json_t *answer, const struct err *err);
+void render_person(struct cli *cli, json_t *answer, const struct err *err);
+void render_token(struct cli *cli, json_t *answer, const struct err *err);
+void render_tokens(struct cli *cli, json_t *answer, const struct err *err);
+void render_sessions(struct cli *cli, json_t *answer, const struct err *err);
+void render_approvals(struct cli *cli, json_t *answer, const struct err *err);
+void render_approval(struct cli *cli, json_t *answer, const struct err *err);
+void render_breakglass(struct cli *cli, json_t *answer, const struct err *err);
+void render_breakglasses(struct cli *cli, json_t *answer, const struct err *err);
 void render_pruned(struct cli *cli, json_t *answer, const struct err *err);
 
 /* live.c: the steps of a run while it runs: one line each at a terminal, redrawn by a thread of its own ten times a second; plain lines elsewhere. */
@@ -89,6 +104,10 @@ struct live *live_start(struct cli *cli);
 void live_watch(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share,
 	const char *message);      /* user: struct cli */
 void live_stop(struct live *live); /* draws for the last time; NULL is allowed */
+
+/* serve.c, mcp.c */
+int serve_run(struct cli *cli, struct err *err);
+int mcp_run(struct cli *cli, struct err *err);
 
 /* watch.c: `status --watch`: follows a run that another process carries out. */
 int status_run(struct cli *cli, struct err *err);

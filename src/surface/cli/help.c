@@ -52,7 +52,7 @@ static void print_fields(struct cli *cli, FILE *out, const struct command *comma
 			value = mem_printf(cli->ctx, " %s", field->choices);
 		else if (field->type == FIELD_TYPE_MAP)
 			value = mem_strdup(cli->ctx, " NAME=VALUE");
-		else if (field->type != FIELD_TYPE_BOOL)
+		else if (field->type != FIELD_TYPE_BOOL && field->type != FIELD_TYPE_PASSWORD)
 			value = mem_strdup(cli->ctx, field->type == FIELD_TYPE_INT ? " N" : " TEXT");
 		fprintf(out, "  %-32s %s%s\n", mem_printf(cli->ctx, "%s%s", name, value),
 			field->type == FIELD_TYPE_BOOL && text_starts_with(name, "--no-") ? "do not: " : "",
@@ -72,6 +72,8 @@ static void print_one(struct cli *cli, FILE *out, bool another)
 		fprintf(out, "  %-32s %s\n", "-y, --yes", "do not ask");
 	if (strstr(extra, "confirm"))
 		fprintf(out, "  %-32s %s\n", "--confirm NAME", "the environment's name, instead of typing it");
+	if (strstr(extra, "listen"))
+		fprintf(out, "  %-32s %s\n", "--listen ADDRESS:PORT", "where to listen; of the project file when missing");
 	if (strstr(extra, "output"))
 		fprintf(out, "  %-32s %s\n", "-o, --output FILE", "write the result to a file");
 	if (strstr(extra, "interactive"))

@@ -26,7 +26,10 @@ struct writing {
 	struct out text;
 	const char *releases; /* component and root of the release layout; NULL: there is none */
 	const char *root;
-	bool supervised; /* something else than unship starts the processes here */
+	const char *port; /* where it probably answers; for the examples */
+	bool processes;   /* components that unship starts were written */
+	char *example;    /* line to follow the comment that is being written; NULL */
+	bool supervised;  /* something else than unship starts the processes here */
 };
 
 static const char *get(const json_t *object, const char *key)
@@ -115,39 +118,129 @@ static const char *write_releases(struct writing *w, json_t *item, const char **
 	}
 	name = new_name(w, "app", "app", "git-release");
 	out_printf(&w->text,
-		"      %s:\n        driver: git-release        # releases/, shared/ and the link current; made from commits of this repository\n"
+		"      %s:\n        driver: git-release        ## releases/, shared/ and the link current; made from commits of this repository\n"
 		"        root: %s\n",
 		name, scalar(w->cli->ctx, get(item, "path")));
 	if (*tag == 'v')
-		out_text(&w->text, "        refPrefix: v               # version 1.4.2 is the tag v1.4.2\n");
-	out_text(&w->text, "        critical: true\n        # shared: [data]           # paths that outlive releases\n");
+		out_text(&w->text, "        refPrefix: v               ## version 1.4.2 is the tag v1.4.2\n");
+	out_text(&w->text, "        critical: true\n        # shared: [data]           ## paths that outlive releases\n");
 	w->releases = w->releases ? w->releases : name;
 	w->root = w->root ? w->root : get(item, "path");
 	return name;
 }
 
-static const char *write_process(struct writing *w, json_t *item, const char **why)
+/* A folder for releases that is not there yet: what stands in one that is there may be anything. */
+static const char *free_folder(struct writing *w)
 {
-	json_t *argv = json_object_get(item, "argv");
-	const char *name;
+	static const char *const names[] = { "deploy", "rollout", "unship-releases" };
 
-	if (!strcmp(get(item, "kind"), "npm") && has_kind(w, "procfile"))
-		*why = "the Procfile says what runs";
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!fs_exists(fs_join(w->cli->ctx, w->dir, names[i])))
+			return names[i];
+	return NULL;
+}
+
+/* A plain repository: releases are made from its commits, into a folder of their own. */
+static const char *write_git(struct writing *w, json_t *item, const char **why)
+{
+	const char *tag = json_str(item, "tag", NULL), *root = free_folder(w), *path = get(item, "path"), *name;
+	size_t length = strlen(path);
+
+	while (length > 1 && path[length - 1] == '/')
+		length--;
+	if (has_kind(w, "releases"))
+		*why = "versions of what is released there: `unship versions` lists them";
+	else if (!json_flag(item, "commits", false))
+		*why = "releases are made from commits, and there is none yet";
 	else if (w->supervised)
-		*why = "something else seems to start it; the driver process is for what unship shall supervise itself";
-	else if (!argv)
-		*why = "it needs a shell; give argv for the driver process";
+		*why = "something else seems to deploy it; for releases of unship's own: driver git-release with repo and root";
+	else if (strlen(w->dir) != length || strncmp(path, w->dir, length) != 0)
+		*why = "it begins above this folder; for releases from it: driver git-release with repo, subdir and root";
+	else if (!root)
+		*why = "no free folder for releases was found; give `root` for the driver git-release";
 	if (*why)
 		return NULL;
-	name = new_name(w, json_str(item, "name", "web"), "web", "process");
-	out_printf(&w->text, "      %s:\n        driver: process            # unship starts and stops it\n        argv: %s\n", name,
-		list_text(w->cli->ctx, argv));
-	if (w->releases)
-		out_printf(&w->text, "        dir: %s\n        needs: [%s]\n",
-			scalar(w->cli->ctx, !strcmp(w->root, ".") ? "current" : mem_printf(w->cli->ctx, "%s/current", w->root)),
-			w->releases);
-	out_text(&w->text, "        # ready: {type: http, url: \"http://127.0.0.1:8080/health\"}   # how to tell that it is ready\n");
+	name = new_name(w, "code", "code", "git-release");
+	out_printf(&w->text,
+		"      %s:\n        driver: git-release        ## releases/, shared/ and the link current, made from commits of this repository\n"
+		"        root: %s               ## made by the first deployment (a plan with a deployment step); keep it out of Git\n",
+		name, root);
+	if (tag && *tag == 'v')
+		out_text(&w->text, "        refPrefix: v               ## version 1.4.2 is the tag v1.4.2\n");
+	out_text(&w->text, "        # shared: [data]           ## paths that outlive releases\n");
+	w->releases = name;
+	w->root = root;
 	return name;
+}
+
+static const char *process_dir(struct writing *w)
+{
+	return !w->releases ? NULL : !strcmp(w->root, ".") ? "current" : mem_printf(w->cli->ctx, "%s/current", w->root);
+}
+
+/* What a process uses, of what was written before it. */
+static const char *process_needs(struct writing *w)
+{
+	json_t *needs = json_keep(w->cli->ctx, json_array()), *driver;
+	const char *name;
+
+	json_object_foreach(w->names, name, driver) {
+		const char *text = json_string_value(driver);
+
+		if (!strcmp(text, "git-release") || !strcmp(text, "files") || !strcmp(text, "sqlite"))
+			json_array_append_new(needs, json_string(name));
+	}
+	return json_array_size(needs) ? list_text(w->cli->ctx, needs) : NULL;
+}
+
+/* Why no component is made of a process that was found; NULL: one is. */
+static const char *process_objection(struct writing *w, json_t *item)
+{
+	if (!strcmp(get(item, "kind"), "npm") && has_kind(w, "procfile"))
+		return "the Procfile says what runs";
+	if (w->supervised)
+		return "something else seems to start it; the driver process is for what unship shall supervise itself";
+	return json_object_get(item, "argv") ? NULL : "it needs a shell; give argv for the driver process";
+}
+
+static const char *write_process(struct writing *w, json_t *item, const char **why)
+{
+	const char *name = json_str(item, "reserved", NULL), *dir = process_dir(w), *needs = process_needs(w);
+
+	*why = process_objection(w, item);
+	if (*why)
+		return NULL;
+	out_printf(&w->text, "      %s:\n        driver: process            ## unship starts and stops it\n        argv: %s\n", name,
+		list_text(w->cli->ctx, json_object_get(item, "argv")));
+	if (dir)
+		out_printf(&w->text, "        dir: %s\n", scalar(w->cli->ctx, dir));
+	if (needs)
+		out_printf(&w->text, "        needs: %s\n", needs);
+	out_printf(&w->text,
+		"        # critical: true           ## it comes first, and a deployment without it is no target\n"
+		"        # ready: {type: http, url: \"http://127.0.0.1:%s/health\"}   ## how to tell that it is ready\n",
+		w->port);
+	return name;
+}
+
+/* What may be a program: an example, when nothing says what runs. */
+static const char *write_program(struct writing *w, json_t *item, const char **why)
+{
+	const char *dir = process_dir(w), *needs = process_needs(w);
+	json_t *argv = json_object_get(item, "argv");
+
+	if (w->supervised)
+		*why = "something else seems to start it";
+	else if (!argv)
+		*why = "make would stand between the process and its signals: give what it starts as argv of the driver process";
+	else if (w->processes)
+		*why = "the processes above seem to be what runs";
+	else
+		*why = "if this is what runs, the next line makes it a component";
+	if (!w->supervised && argv && !w->processes)
+		w->example = mem_printf(w->cli->ctx, "      # web: {driver: process, argv: %s%s%s%s%s}\n", list_text(w->cli->ctx, argv),
+			dir ? ", dir: " : "", dir ? dir : "", needs ? ", needs: " : "", needs ? needs : "");
+	return NULL;
 }
 
 static const char *write_sqlite(struct writing *w, json_t *item, const char **why)
@@ -157,7 +250,7 @@ static const char *write_sqlite(struct writing *w, json_t *item, const char **wh
 
 	(void)why;
 	out_printf(&w->text,
-		"      %s:\n        driver: sqlite             # kept as it is by a rollback, unless --no-preserve-data is given\n"
+		"      %s:\n        driver: sqlite             ## kept as it is by a rollback, unless --no-preserve-data is given\n"
 		"        path: %s\n",
 		name, scalar(w->cli->ctx, path));
 	return name;
@@ -183,7 +276,7 @@ static const char *write_config(struct writing *w, json_t *item, const char **wh
 			json_array_append(paths, json_object_get(other, "path"));
 	name = new_name(w, "config", "config", "files");
 	out_printf(&w->text,
-		"      %s:\n        driver: files              # recorded with their content: .deployments/ is as secret as they are\n"
+		"      %s:\n        driver: files              ## recorded with their content: .deployments/ is as secret as they are\n"
 		"        paths: %s\n",
 		name, list_text(w->cli->ctx, paths));
 	return name;
@@ -194,10 +287,12 @@ static const struct writer {
 	const char *(*write)(struct writing *w, json_t *item, const char **why);
 } writers[] = {
 	{ "releases", "git-release", write_releases },
+	{ "git", "git-release", write_git },
 	{ "procfile", "process", write_process },
 	{ "npm", "process", write_process },
 	{ "sqlite", "sqlite", write_sqlite },
 	{ "config", "files", write_config },
+	{ "program", "process", write_program },
 };
 
 static const struct writer *find_writer(const char *kind)
@@ -213,8 +308,7 @@ static void write_item(struct writing *w, json_t *item)
 	const struct writer *writer = find_writer(get(item, "kind"));
 	const char *why = NULL, *name = NULL;
 
-	if (!strcmp(get(item, "kind"), "git")) /* what versions are made from, not a component */
-		return;
+	w->example = NULL;
 	if (!writer || !catalogue_driver(w->cli->catalogue, writer->driver))
 		why = "found, but this unship has no driver for it yet";
 	else
@@ -222,11 +316,88 @@ static void write_item(struct writing *w, json_t *item)
 	if (name) {
 		json_put_str(item, "component", name);
 		json_put_str(item, "driver", writer->driver);
+		w->processes |= !strcmp(writer->driver, "process");
 		return;
 	}
 	json_put_str(item, "why", why);
-	out_printf(&w->text, "      # %s (%s): %s\n", text_printable(w->cli->ctx, get(item, "path"), strlen(get(item, "path")), false),
+	out_printf(&w->text, "      ## %s (%s): %s\n", text_printable(w->cli->ctx, get(item, "path"), strlen(get(item, "path")), false),
 		text_printable(w->cli->ctx, get(item, "note"), strlen(get(item, "note")), false), why);
+	if (w->example)
+		out_text(&w->text, w->example);
+}
+
+/* Names of processes are those that people gave them: other components step back. */
+static void reserve_names(struct writing *w)
+{
+	json_t *item;
+	size_t index;
+
+	json_array_foreach(w->found, index, item) {
+		const char *kind = get(item, "kind");
+
+		if ((!strcmp(kind, "procfile") || !strcmp(kind, "npm")) && !process_objection(w, item) &&
+			catalogue_driver(w->cli->catalogue, "process"))
+			json_put_str(item, "reserved", new_name(w, json_str(item, "name", "web"), "web", "process"));
+	}
+}
+
+/* What was looked for and is not there, with an example of each. */
+static void write_missing(struct writing *w)
+{
+	const char *dir = process_dir(w), *needs = process_needs(w);
+
+	if (!w->releases && !has_kind(w, "git"))
+		out_text(&w->text,
+			"      ## No Git repository was found: code that is released from one would be\n"
+			"      # code: {driver: git-release, root: deploy}\n");
+	if (!w->processes && !has_kind(w, "program") && !w->supervised)
+		out_printf(&w->text,
+			"      ## No process was found (Procfile, start script of package.json): one that unship starts and stops would be\n"
+			"      # web: {driver: process, argv: [./server, --port, \"%s\"]%s%s%s%s}\n",
+			w->port, dir ? ", dir: " : "", dir ? dir : "", needs ? ", needs: " : "", needs ? needs : "");
+	if (!has_kind(w, "sqlite"))
+		out_text(&w->text, "      ## No SQLite database was found:\n      # db: {driver: sqlite, path: state/app.db}\n");
+	if (!has_kind(w, "config"))
+		out_text(&w->text,
+			"      ## No configuration was found (.env, config/*.yaml):\n      # config: {driver: files, paths: [.env]}\n");
+}
+
+static void write_probes(struct writing *w)
+{
+	json_t *driver;
+	const char *name, *first = NULL;
+
+	out_text(&w->text, "\n    ## How to tell that it is healthy; a rollback ends with these. `unship probes` lists what there is.\n");
+	json_object_foreach(w->names, name, driver) {
+		if (strcmp(json_string_value(driver), "process") != 0 || !catalogue_probe(w->cli->catalogue, "process"))
+			continue;
+		if (!first)
+			out_text(&w->text, "    probes:\n");
+		first = name;
+		out_printf(&w->text, "      %s-runs: {type: process, pidFile: " STATE_DIR "/run/" ENVIRONMENT "-%s.json, component: %s}\n",
+			name, name, name);
+	}
+	if (first)
+		out_text(&w->text, "      ## That it runs says little: ask it over HTTP as well, at its port.\n");
+	out_printf(&w->text, "%s      # answers: {type: http, url: \"http://127.0.0.1:%s/health\", timeout: 2s}\n",
+		first ? "" : "    # probes:\n", w->port);
+}
+
+/* The port for the examples: of the configuration, or the last number in a command that can be one. */
+static void find_port(struct writing *w)
+{
+	struct err ignored = ERR_INIT;
+	json_t *item, *word;
+	size_t index, at;
+	int64_t port;
+
+	w->port = "8080";
+	json_array_foreach(w->found, index, item) {
+		json_array_foreach(json_object_get(item, "argv"), at, word)
+			if (text_parse_int(json_string_value(word), 80, 65535, &port, &ignored) == 0)
+				w->port = json_string_value(word);
+		w->port = json_str(item, "port", w->port);
+	}
 }
 
 static void write_head(struct writing *w)
@@ -239,14 +410,15 @@ static void write_head(struct writing *w)
 			    *at == '.'))
 			*at = '-';
 	out_printf(&w->text,
-		"# What can be taken back here, and how. Written by `unship init` from what it found; it is yours to edit.\n"
-		"# `unship config check` says what is wrong in it, `unship drivers NAME` which members a component may have.\n"
-		"# Secrets stand here as references only: {file: PATH} or {env: NAME}.\n"
+		"## What can be taken back here, and how. Written by `unship init` from what it found; it is yours to edit.\n"
+		"## `unship config check` says what is wrong in it, `unship drivers NAME` which members a component may have.\n"
+		"## Secrets stand here as references only: {file: PATH} or {env: NAME}.\n"
+		"## Lines with ## explain; those with # are examples: take the # and the blank behind it away to use one.\n"
 		"project: %s\n\n"
 		"environments:\n"
 		"  " ENVIRONMENT ":\n"
-		"    # protected: true              # force and emergency then need special permissions\n"
-		"    components:                    # everything in this environment that has a version\n",
+		"    # protected: true              ## force and emergency then need special permissions\n"
+		"    components:                    ## everything in this environment that has a version\n",
 		scalar(w->cli->ctx, text_is_name(name) ? name : "project"));
 }
 
@@ -254,21 +426,19 @@ static void write_tail(struct writing *w)
 {
 	if (catalogue_driver(w->cli->catalogue, "flags"))
 		out_printf(&w->text,
-			"      %s:\n        driver: flags              # unship's own feature flags: `unship flags " ENVIRONMENT " list`\n",
+			"      %s:\n        driver: flags              ## unship's own feature flags: `unship flags " ENVIRONMENT
+			" list`\n",
 			new_name(w, "flags", "flags", "flags"));
+	write_probes(w);
 	out_text(&w->text,
 		"\n"
-		"    # How to tell that it is healthy; a rollback ends with these. `unship probes` lists what there is.\n"
-		"    # probes:\n"
-		"    #   web: {type: http, url: \"http://127.0.0.1:8080/health\", timeout: 2s}\n"
-		"\n"
-		"    # Who is told, and of what. `unship channels` lists what there is.\n"
+		"    ## Who is told, and of what. `unship channels` lists what there is.\n"
 		"    # notify:\n"
 		"    #   - {channel: webhook, recipients: [\"https://example.com/hook\"], on: [start, completed, failed]}\n"
 		"\n"
 		"    # objectives: {rollback: 60s, health: 2m}\n"
 		"\n"
-		"# snapshots: {keep: 20}            # what is captured before each rollback\n");
+		"# snapshots: {keep: 20}            ## what is captured before each rollback\n");
 }
 
 /* What init writes is valid, or it is a fault of init and nothing is written. */
@@ -351,8 +521,7 @@ static void print_result(struct writing *w, const char *file, bool ignored)
 		row[2] = text_printable(cli->ctx, get(item, "note"), strlen(get(item, "note")), false);
 		row[3] = json_object_get(item, "component")
 			? mem_printf(cli->ctx, "component %s (%s)", get(item, "component"), get(item, "driver"))
-			: !strcmp(get(item, "kind"), "git") ? "versions: `unship versions`"
-							    : mem_printf(cli->ctx, "a comment: %s", get(item, "why"));
+			: mem_printf(cli->ctx, "a comment: %s", get(item, "why"));
 	}
 	if (count)
 		out_table(cli, header, cells, 4, count);
@@ -384,9 +553,12 @@ int init_run(struct cli *cli, struct err *err)
 	w.found = init_look(cli->ctx, dir);
 	out_start(&w.text, cli->ctx);
 	write_head(&w);
+	find_port(&w);
 	w.supervised = has_kind(&w, "compose") || has_kind(&w, "systemd") || has_kind(&w, "vercel") || has_kind(&w, "wrangler");
+	reserve_names(&w);
 	json_array_foreach(w.found, index, item)
 		write_item(&w, item);
+	write_missing(&w);
 	write_tail(&w);
 	r = check_written(&w, err);
 	if (r < 0)

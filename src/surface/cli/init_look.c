@@ -15,8 +15,9 @@
 #define FILE_MAX    (1u << 20)
 #define PER_KIND    20
 
-static const char *const kinds[] = { "releases", "git", "compose", "kubernetes", "systemd", "vercel", "wrangler", "procfile", "npm",
-	"sqlite", "config", NULL };
+/* In this order they are written: what a process needs comes before it. */
+static const char *const kinds[] = { "releases", "git", "compose", "docker", "kubernetes", "systemd", "vercel", "wrangler", "sqlite",
+	"config", "procfile", "npm", "program", NULL };
 
 struct look {
 	const void *ctx;
@@ -145,13 +146,55 @@ static bool is_config(const char *path, const char *name)
 {
 	static const char *const samples[] = { ".env.example", ".env.sample", ".env.template", ".env.dist", ".envrc", NULL };
 	static const char *const endings[] = { ".json", ".yaml", ".yml" };
+	bool folder = text_starts_with(path, "config/") && !strchr(path + 7, '/');
+	bool named = !strchr(path, '/') &&
+		(text_starts_with(name, "config.") || text_starts_with(name, "settings.") || text_starts_with(name, "appsettings."));
 
 	if (text_starts_with(name, ".env"))
 		return (name[4] == '\0' || name[4] == '.') && !is_one_of(name, samples);
-	for (size_t i = 0; i < ARRAY_SIZE(endings) && text_starts_with(path, "config/") && !strchr(path + 7, '/'); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(endings) && (folder || named); i++)
 		if (text_ends_with(name, endings[i]))
 			return true;
 	return false;
+}
+
+/* PORT=8080 in a file of environment variables: where the service is probably to be found. */
+static const char *port_of(struct look *look, const char *path)
+{
+	char *text = read_text(look, path), **lines;
+	struct err ignored = ERR_INIT;
+	int64_t port;
+
+	for (lines = text ? text_split(look->tmp, text, '\n') : NULL; lines && *lines; lines++)
+		if (text_starts_with(*lines, "PORT=") && text_parse_int(*lines + 5, 1, 65535, &port, &ignored) == 0)
+			return *lines + 5;
+	return NULL;
+}
+
+/* Files that are often what runs. Whether they are, only people know: they become examples. */
+static void found_program(struct look *look, const char *name)
+{
+	static const struct {
+		const char *name, *with;
+	} programs[] = { { "app.py", "python3" }, { "main.py", "python3" }, { "server.py", "python3" }, { "service.py", "python3" },
+		{ "server.js", "node" }, { "app.js", "node" }, { "index.js", "node" }, { "server.rb", "ruby" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		if (!strcmp(programs[i].name, name))
+			json_object_set_new(add(look, "program", name, "a program, by its name"), "argv",
+				json_pack("[s, s]", programs[i].with, name));
+}
+
+/* Targets that start something. make itself would stand between the process and its signals. */
+static void found_makefile(struct look *look, const char *path)
+{
+	static const char *const targets[] = { "run:", "start:", "serve:", NULL };
+	char *text = read_text(look, path), **lines;
+
+	for (lines = text ? text_split(look->tmp, text, '\n') : NULL; lines && *lines; lines++)
+		for (const char *const *target = targets; *target; target++)
+			if (text_starts_with(*lines, *target) && (*lines)[strlen(*target)] != '=')
+				add(look, "program", path, mem_printf(look->tmp, "target %.*s", (int)strlen(*target) - 1, *target));
 }
 
 static void found_file(struct look *look, const char *path, const char *name, bool top)
@@ -168,13 +211,20 @@ static void found_file(struct look *look, const char *path, const char *name, bo
 		found_procfile(look, path);
 	else if (top && !strcmp(name, "package.json"))
 		found_npm(look, path);
+	else if (top && !strcmp(name, "Dockerfile"))
+		add(look, "docker", path, "an image is built here");
+	else if (top && !strcmp(name, "Makefile"))
+		found_makefile(look, path);
 	else if (text_ends_with(name, ".service"))
 		add(look, "systemd", path, "a systemd unit");
 	else if ((text_ends_with(name, ".db") || text_ends_with(name, ".sqlite") || text_ends_with(name, ".sqlite3")) &&
 		is_sqlite(look, path))
 		add(look, "sqlite", path, "an SQLite database");
 	else if (is_config(path, name))
-		add(look, "config", path, text_starts_with(name, ".env") ? "environment variables" : "configuration");
+		json_put_str(add(look, "config", path, text_starts_with(name, ".env") ? "environment variables" : "configuration"), "port",
+			text_starts_with(name, ".env") ? port_of(look, path) : NULL);
+	else if (top)
+		found_program(look, name);
 }
 
 static bool is_release_layout(struct look *look, const char *path)
@@ -221,11 +271,13 @@ static void look_at_git(struct look *look)
 		return;
 	if (vcs_versions(look->tmp, vcs, &query, &versions, &ignored) < 0 || !versions.count ||
 		versions.list[0].version.kind == VERSION_OTHER) {
-		add(look, "git", vcs_info(vcs)->path,
+		item = add(look, "git", vcs_info(vcs)->path,
 			vcs_info(vcs)->head_sha ? "a repository without tags that are versions" : "a repository without commits");
+		json_put_flag(item, "commits", vcs_info(vcs)->head_sha != NULL);
 		return;
 	}
 	item = add(look, "git", vcs_info(vcs)->path, mem_printf(look->tmp, "a repository; its newest tag is %s", versions.list[0].name));
+	json_put_flag(item, "commits", true);
 	json_put_str(item, "tag", versions.list[0].name);
 }
 

@@ -1,12 +1,44 @@
 /* Answers for people, one function per kind of answer (runs and plans stand in render_run.c). */
 #include <string.h>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "surface/cli/cli.h"
 
 static const char *get(const json_t *object, const char *key)
 {
 	return json_str(object, key, "");
+}
+
+void print_warnings(struct cli *cli, json_t *answer)
+{
+	json_t *warning;
+	size_t index;
+
+	json_array_foreach(json_object_get(answer, "warnings"), index, warning)
+		say(cli, "%s %s", mark_text(cli, MARK_WARN), json_string_value(warning));
+	cli->warned = true;
+}
+
+/* All of them with their places, to stderr, where errors belong; what is said of the whole then only counts them. */
+void print_problems(struct cli *cli, json_t *answer)
+{
+	uint64_t errors = 0;
+	json_t *problem;
+	size_t index;
+
+	json_array_foreach(json_object_get(answer, "problems"), index, problem) {
+		bool warning = !strcmp(get(problem, "severity"), "warning");
+		char *line = mem_printf(cli->ctx, "%s:%lld:%lld: %s%s%s%s", get(answer, "file"), (long long)json_int(problem, "line", 0),
+			(long long)json_int(problem, "column", 0), warning ? "warning: " : "", get(problem, "path"),
+			*get(problem, "path") ? ": " : "", get(problem, "message"));
+
+		line = secret_redact(cli->ctx, line);
+		fprintf(stderr, "%s\n", text_printable(cli->ctx, line, strlen(line), false));
+		errors += !warning;
+	}
+	if (errors)
+		cli->summary = mem_printf(cli->ctx, "%s has %s", get(answer, "file"), text_count(cli->ctx, errors, "problem"));
 }
 
 void render_json(struct cli *cli, json_t *answer, const struct err *err)
@@ -52,9 +84,8 @@ void render_deployments(struct cli *cli, json_t *answer, const struct err *err)
 
 void render_deployment(struct cli *cli, json_t *answer, const struct err *err)
 {
-	json_t *component, *warning;
+	json_t *component;
 	const char *name;
-	size_t index;
 
 	(void)err;
 	out(cli, "%s %s  %s  %s  health %s  %s%s", styled(cli, "bold", get(answer, "version")), get(answer, "id"),
@@ -62,8 +93,10 @@ void render_deployment(struct cli *cli, json_t *answer, const struct err *err)
 		*get(answer, "quarantine") ? mem_printf(cli->ctx, "  quarantined: %s", get(answer, "quarantine")) : "");
 	json_object_foreach(json_object_get(answer, "components"), name, component)
 		out(cli, "  %-16s %s%s%s", name, get(component, "version"), *get(component, "state") ? "  " : "", get(component, "state"));
-	json_array_foreach(json_object_get(answer, "warnings"), index, warning)
-		say(cli, "%s %s", mark_text(cli, MARK_WARN), json_string_value(warning));
+	if (*get(answer, "quarantine"))
+		out(cli, "  no rollback chooses it; `unship deployments release %s --reason '...'` lifts the quarantine",
+			get(answer, "id"));
+	print_warnings(cli, answer);
 }
 
 void render_health(struct cli *cli, json_t *answer, const struct err *err)
@@ -115,11 +148,17 @@ void render_flags(struct cli *cli, json_t *answer, const struct err *err)
 void render_flag(struct cli *cli, json_t *answer, const struct err *err)
 {
 	(void)err;
-	if (json_object_get(answer, "key"))
+	if (json_object_get(answer, "value"))
+		out(cli, "%s %s is %s (variant %s, %s)", mark_text(cli, MARK_OK), get(answer, "key"),
+			styled(cli, "bold", json_canonical(cli->ctx, json_object_get(answer, "value"))), get(answer, "variant"),
+			get(answer, "reason"));
+	else if (json_object_get(answer, "removed"))
+		out(cli, "%s flag %s removed", mark_text(cli, MARK_OK), get(answer, "removed"));
+	else if (json_object_get(answer, "key"))
 		out(cli, "%s %s is %s", mark_text(cli, MARK_OK), get(answer, "key"), styled(cli, "bold", get(answer, "state")));
 	else if (json_object_get(answer, "disabled"))
-		out(cli, "%s %lld flags of group '%s' set to false in %s", mark_text(cli, MARK_OK),
-			(long long)json_int(answer, "disabled", 0), get(answer, "group"),
+		out(cli, "%s %s of group '%s' set to false in %s", mark_text(cli, MARK_OK),
+			text_count(cli->ctx, (uint64_t)json_int(answer, "disabled", 0), "flag"), get(answer, "group"),
 			text_format_duration(cli->ctx, json_int(answer, "durationMs", 0)));
 	else
 		out(cli, "%s restored", mark_text(cli, MARK_OK));
@@ -196,13 +235,16 @@ void render_pruned(struct cli *cli, json_t *answer, const struct err *err)
 	(void)err;
 	json_array_foreach(list, index, item)
 		out(cli, "  %s", json_string_value(item));
-	out(cli, "%zu snapshots %s", json_array_size(list), json_flag(answer, "dryRun", false) ? "would be removed" : "removed");
+	out(cli, "%s %s", text_count(cli->ctx, json_array_size(list), "snapshot"),
+		json_flag(answer, "dryRun", false) ? "would be removed" : "removed");
 }
 
 void render_audit(struct cli *cli, json_t *answer, const struct err *err)
 {
 	(void)err;
-	out(cli, "%s the chain of %lld entries is intact; head %s", mark_text(cli, MARK_OK), (long long)json_int(answer, "entries", 0),
+	out(cli, "%s the chain of %s is intact; head %s", mark_text(cli, MARK_OK),
+		json_int(answer, "entries", 0) == 1 ? "1 entry"
+						    : mem_printf(cli->ctx, "%lld entries", (long long)json_int(answer, "entries", 0)),
 		get(answer, "head"));
 }
 
@@ -229,15 +271,13 @@ void render_config(struct cli *cli, json_t *answer, const struct err *err)
 	size_t index;
 
 	(void)err;
-	json_array_foreach(json_object_get(answer, "problems"), index, item)
-		out(cli, "%s:%lld:%lld: %s%s%s", get(answer, "file"), (long long)json_int(item, "line", 0),
-			(long long)json_int(item, "column", 0), get(item, "path"), *get(item, "path") ? ": " : "", get(item, "message"));
+	print_problems(cli, answer);
 	if (!json_flag(answer, "valid", false))
 		return;
 	out(cli, "%s %s: project '%s'", mark_text(cli, MARK_OK), get(answer, "file"), get(answer, "project"));
 	json_array_foreach(json_object_get(answer, "environments"), index, item)
-		out(cli, "  %-16s %lld components, %lld probes", get(item, "name"), (long long)json_int(item, "components", 0),
-			(long long)json_int(item, "probes", 0));
+		out(cli, "  %-16s %s, %s", get(item, "name"), text_count(cli->ctx, (uint64_t)json_int(item, "components", 0), "component"),
+			text_count(cli->ctx, (uint64_t)json_int(item, "probes", 0), "probe"));
 }
 
 void render_catalogue(struct cli *cli, json_t *answer, const struct err *err)

@@ -80,7 +80,7 @@ static void print_findings(struct cli *cli, json_t *findings)
 
 	json_array_foreach(findings, index, finding)
 		passed += json_flag(finding, "passed", false);
-	out(cli, "%s %zu of %zu checks passed", styled(cli, "bold", "Findings"), passed, json_array_size(findings));
+	out(cli, "%s %zu of %s passed", styled(cli, "bold", "Findings"), passed, text_count(cli->ctx, json_array_size(findings), "check"));
 	json_array_foreach(findings, index, finding) {
 		const char *severity = get(finding, "severity"), *component = get(finding, "component");
 
@@ -101,7 +101,7 @@ static void print_steps_of_plan(struct cli *cli, json_t *plan)
 	json_t *steps = json_object_get(plan, "steps"), *step, *need;
 	size_t index, at;
 
-	out(cli, "%s %zu steps, on failure: %s", styled(cli, "bold", "Plan"), json_array_size(steps),
+	out(cli, "%s %s, on failure: %s", styled(cli, "bold", "Plan"), text_count(cli->ctx, json_array_size(steps), "step"),
 		json_str(plan, "onFailure", "restore"));
 	json_array_foreach(steps, index, step) {
 		char *needs = mem_strdup(cli->ctx, "");
@@ -140,22 +140,17 @@ void render_plan(struct cli *cli, json_t *answer, const struct err *err)
 		return;
 	}
 	print_steps_of_plan(cli, json_object_get(answer, "plan"));
-	out(cli, "plan hash %s", get(answer, "planHash"));
+	if (json_object_get(answer, "planHash"))
+		out(cli, "plan hash %s", get(answer, "planHash"));
 }
 
 void render_plan_check(struct cli *cli, json_t *answer, const struct err *err)
 {
-	size_t index;
-	json_t *problem;
-
 	(void)err;
-	json_array_foreach(json_object_get(answer, "problems"), index, problem)
-		out(cli, "%s:%lld:%lld: %s%s%s", get(answer, "file"), (long long)json_int(problem, "line", 0),
-			(long long)json_int(problem, "column", 0), get(problem, "path"), *get(problem, "path") ? ": " : "",
-			get(problem, "message"));
+	print_problems(cli, answer);
 	if (json_flag(answer, "valid", false))
-		out(cli, "%s %s: plan '%s', %lld steps", mark_text(cli, MARK_OK), get(answer, "file"), get(answer, "id"),
-			(long long)json_int(answer, "steps", 0));
+		out(cli, "%s %s: plan '%s', %s", mark_text(cli, MARK_OK), get(answer, "file"), get(answer, "id"),
+			text_count(cli->ctx, (uint64_t)json_int(answer, "steps", 0), "step"));
 }
 
 void render_runbook(struct cli *cli, json_t *answer, const struct err *err)
@@ -221,12 +216,39 @@ static void print_phases(struct cli *cli, json_t *phases)
 	}
 }
 
+/* Begun, not waiting for a person, and held by nobody. */
+static bool abandoned(const json_t *run)
+{
+	const char *status = get(run, "status");
+
+	return (!strcmp(status, "in_progress") || !strcmp(status, "pending")) && !json_flag(run, "carriedOut", true);
+}
+
+/* What the run left that nobody expects: what is not as before, and what it put into quarantine. */
+static void print_left(struct cli *cli, json_t *answer)
+{
+	json_t *left, *quarantined = json_object_get(answer, "quarantined");
+	size_t index;
+
+	json_array_foreach(json_object_get(answer, "leftBehind"), index, left)
+		out(cli, "%s step '%s' was not taken back: %s", mark_text(cli, MARK_FAIL), get(left, "step"),
+			json_str(left, "why", get(left, "status")));
+	if (quarantined && !json_flag(quarantined, "lifted", false))
+		out(cli, "%s %s (%s) is in quarantine now, with health %s: no rollback chooses it; `%s` lifts that",
+			mark_text(cli, !strcmp(get(quarantined, "health"), "passing") ? MARK_WARN : MARK_NONE),
+			get(quarantined, "deploymentId"), get(quarantined, "version"), get(quarantined, "health"),
+			get(quarantined, "lift"));
+}
+
 void render_run(struct cli *cli, json_t *answer, const struct err *err)
 {
 	const char *status = get(answer, "status"), *next = json_str(answer, "next", NULL), *message = json_str(answer, "message", NULL);
-	json_t *to = json_object_get(answer, "rolledBackTo"), *warning;
-	size_t index;
+	json_t *to = json_object_get(answer, "rolledBackTo");
 
+	if (json_object_get(answer, "approval")) { /* people have to approve, or have voted */
+		render_approval(cli, answer, err);
+		return;
+	}
 	if (!json_object_get(answer, "rollbackId")) { /* a plan that was not run */
 		if (!(cli->live || (err && err->code == ERR_CANCELLED)))
 			render_plan(cli, answer, err);
@@ -238,12 +260,14 @@ void render_run(struct cli *cli, json_t *answer, const struct err *err)
 	}
 	print_phases(cli, json_object_get(answer, "phases"));
 	out(cli, "%s", "");
-	json_array_foreach(json_object_get(answer, "warnings"), index, warning)
-		out(cli, "%s %s", mark_text(cli, MARK_WARN), json_string_value(warning));
+	print_warnings(cli, answer);
+	print_left(cli, answer);
 	out(cli, "%s %s %s%s%s", mark_text(cli, mark_of_status(status)), get(answer, "rollbackId"), styled(cli, "bold", status),
 		to ? mem_printf(cli->ctx, ": %s runs %s (%s)", get(answer, "environment"), get(to, "version"), get(to, "deploymentId"))
 		   : "",
 		message && !err ? mem_printf(cli->ctx, ": %s", message) : "");
+	if (abandoned(answer))
+		out(cli, "  nobody carries it out: whoever did was ended, or has lost it");
 	if (next)
 		out(cli, "  next: %s", next);
 }
@@ -265,12 +289,16 @@ void render_runs(struct cli *cli, json_t *answer, const struct err *err)
 
 		row[0] = get(run, "id");
 		row[1] = get(run, "environment");
-		row[2] = get(run, "status");
+		row[2] = abandoned(run) ? mem_printf(cli->ctx, "%s, by nobody", get(run, "status")) : get(run, "status");
 		row[3] = get(run, "requestedAt");
 		row[4] = json_object_get(run, "durationMs") ? text_format_duration(cli->ctx, json_int(run, "durationMs", 0)) : "";
 		row[5] = get(run, "reason");
 	}
 	out_table(cli, header, cells, 6, count);
+	json_array_foreach(runs, index, run)
+		if (abandoned(run))
+			out(cli, "%s is carried out by nobody: `unship resume %s` goes on with it, `unship cancel %s` takes it back",
+				get(run, "id"), get(run, "id"), get(run, "id"));
 }
 
 void render_history(struct cli *cli, json_t *answer, const struct err *err)
@@ -279,9 +307,9 @@ void render_history(struct cli *cli, json_t *answer, const struct err *err)
 
 	render_runs(cli, answer, err);
 	if (json_int(summary, "runs", 0))
-		out(cli, "\n%lld runs: %lld completed, %lld restored, %lld failed%s", (long long)json_int(summary, "runs", 0),
-			(long long)json_int(summary, "completed", 0), (long long)json_int(summary, "restored", 0),
-			(long long)json_int(summary, "failed", 0),
+		out(cli, "\n%s: %lld completed, %lld restored, %lld failed%s",
+			text_count(cli->ctx, (uint64_t)json_int(summary, "runs", 0), "run"), (long long)json_int(summary, "completed", 0),
+			(long long)json_int(summary, "restored", 0), (long long)json_int(summary, "failed", 0),
 			json_object_get(summary, "medianMs") ? mem_printf(cli->ctx, "; median %s, longest %s",
 								       text_format_duration(cli->ctx, json_int(summary, "medianMs", 0)),
 								       text_format_duration(cli->ctx, json_int(summary, "longestMs", 0)))

@@ -1,9 +1,11 @@
 /* Words for people: marks, colours, tables, questions. Whatever comes from outside (versions, messages, names) goes through text_printable and secret_redact before it reaches a terminal. */
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <termios.h>
 
 #include "base/fs.h"
 #include "base/log.h"
@@ -124,6 +126,64 @@ int ask(const struct cli *cli, const char *question, const char *instead, char *
 		line[--length] = '\0';
 	*ret = mem_strdup(cli->ctx, line);
 	return 0;
+}
+
+static int read_line(char **ret, const void *ctx, struct err *err)
+{
+	char *line = NULL;
+	size_t capacity = 0;
+	ssize_t length = getline(&line, &capacity, stdin);
+
+	if (length < 0) {
+		free(line);
+		return err_set(err, ERR_CANCELLED, "no answer");
+	}
+	while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
+		line[--length] = '\0';
+	*ret = mem_strdup(ctx, line);
+	explicit_bzero(line, capacity);
+	free(line);
+	return 0;
+}
+
+static int ask_unseen(const struct cli *cli, const char *question, char **ret, struct err *err)
+{
+	struct termios before, unseen;
+	int r;
+
+	if (tcgetattr(0, &before) < 0)
+		return err_errno(err, errno, "the terminal");
+	unseen = before;
+	unseen.c_lflag &= ~(tcflag_t)ECHO;
+	if (tcsetattr(0, TCSAFLUSH, &unseen) < 0)
+		return err_errno(err, errno, "the terminal");
+	/* Asked only now: whoever answers at once is not seen either. */
+	fprintf(stderr, "%s", question);
+	fflush(stderr);
+	r = wait_for_line(cli, err);
+	if (r == 0)
+		r = read_line(ret, cli->ctx, err);
+	(void)tcsetattr(0, TCSAFLUSH, &before);
+	fprintf(stderr, "\n");
+	return r;
+}
+
+int ask_secret(const struct cli *cli, const char *question, bool twice, char **ret, struct err *err)
+{
+	char *again;
+	int r;
+
+	if (!cli->tty_in || !cli->tty_err)
+		return read_line(ret, cli->ctx, err);
+	if (cli->no_input)
+		return err_set(err, ERR_USAGE, "a password is asked for: leave --no-input away, or give it on standard input");
+	r = ask_unseen(cli, question, ret, err);
+	if (r < 0 || !twice)
+		return r;
+	r = ask_unseen(cli, "once more: ", &again, err);
+	if (r == 0 && strcmp(*ret, again) != 0)
+		return err_set(err, ERR_USAGE, "the two are not the same: nothing was changed");
+	return r;
 }
 
 /* Columns on a terminal that a UTF-8 text takes, near enough: code points, escapes not counted. */

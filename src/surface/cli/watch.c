@@ -1,10 +1,22 @@
-/* `unship status`: one look at a run, or, with --watch, a following of it while another process carries it out: new entries of the journal are read four times a second until the run has ended or waits for a person. */
+/* `unship status`: one look at a run, or, with --watch, a following of it while another process carries it out: new entries of the journal are read four times a second until the run has ended, waits for a person, or nobody carries it out any more. */
 #include <string.h>
 #include <time.h>
 
+#include "runner/runner.h"
 #include "surface/cli/cli.h"
 
 #define LOOK_EVERY_MS 250
+
+/* Begun, and whoever carried it out is gone: nothing more will come. */
+static bool is_abandoned(struct cli *cli, const struct run *run)
+{
+	struct err ignored = ERR_INIT;
+	const char *holder;
+
+	return run->status == RUN_IN_PROGRESS &&
+		store_holder(cli->op.workspace->store, cli->ctx, runner_claim_name(cli->ctx, run->environment), &holder, &ignored) == 0 &&
+		!holder;
+}
 
 static int follow(struct cli *cli, const char *run_id, struct err *err)
 {
@@ -32,7 +44,7 @@ static int follow(struct cli *cli, const char *run_id, struct err *err)
 		}
 		if (r < 0 || !run || run_status_ended(run->status) || run->status == RUN_WAITING)
 			break;
-		if (cli->op.interrupted(cli->op.user))
+		if (cli->op.interrupted(cli->op.user) || (!count && is_abandoned(cli, run)))
 			break;
 		nanosleep(&pause, NULL);
 	}

@@ -26,6 +26,7 @@ struct exchange {
 	size_t body_size;
 	const struct principal *principal; /* NULL on PUBLIC routes when nobody said who they are */
 	const struct session *session;     /* NULL: a token */
+	const struct err *refused;         /* routes with own_errors: why there is no principal, when a credential was given or is needed */
 	struct workspace *workspace;       /* of this worker thread; NULL but on WORK routes */
 
 	/* The answer. */
@@ -74,7 +75,8 @@ struct route {
 	const struct field *fields;        /* its parameters (path, query, body); NULL: none */
 	const struct shape *answer;        /* NULL: not described */
 	const struct operation *operation; /* set for routes made from the table of operations */
-	bool own_errors; /* the handler writes errors in another protocol's form (OFREP, MCP): authentication problems are given to it as x->principal == NULL with `refused` */
+	bool own_errors; /* the handler writes errors in another protocol's form (OFREP, MCP): authentication problems are given to it as x->principal == NULL with x->refused */
+	bool web;        /* pages of server.origins may ask it: the headers of cross-origin requests, and their preflight, are answered */
 };
 
 /* --- streams ---------------------------------------------------------------------------------------------------------------------------------------------- */
@@ -85,6 +87,7 @@ struct stream_ops {
 	void (*closed)(void *state);
 };
 struct stream;
+/* When the handler has returned, what is in x->ctx goes: a state that outlives it has a context of its own. The principal stays as long as the stream. */
 struct stream *exchange_stream(struct exchange *x, const char *type, const struct stream_ops *ops, void *state);
 /* From any thread, until `closed` was called. Cheap when it is awake already. */
 void stream_wake(struct stream *stream);

@@ -13,8 +13,8 @@ struct follower;
 /* `entries` live only during the call. Called on the follower's thread; must not block for long (hand over to a thread of one's own when it would). */
 typedef void (*follow_each)(void *user, const struct entry *entries, size_t count);
 
-must_check int follower_start(struct server *server, struct follower **ret, struct err *err);
-void follower_stop(struct follower *follower); /* after it returns no subscriber is called */
+/* Started before all that subscribe: the first of the services. Sets server->follower. */
+extern const struct service follower_service;
 /* From now on; *ret_head: the newest entry that will not be handed over. Before serving starts, or from any thread. */
 void follower_subscribe(struct follower *follower, follow_each each, void *user, int64_t *ret_head);
 void follower_unsubscribe(struct follower *follower, follow_each each, void *user);

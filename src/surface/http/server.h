@@ -17,7 +17,8 @@
 struct server_options {
 	const char *listen; /* "127.0.0.1:8321", "[::1]:0"; NULL: of the project file, or the default */
 	const char *dir;    /* project directory */
-	/* Prints the address when it is bound, and the one-time token: to the terminal only. */
+	bool terminal;      /* somebody looks on: a one-time token may be made and shown */
+	/* Told the address when it is bound, and the one-time token (NULL: none): for the terminal only. */
 	void (*bound)(void *user, const char *url, const char *token);
 	void *user;
 };
@@ -52,6 +53,18 @@ void *service_state(struct server *server, const struct service *service);
 
 /* Hands a run to a runner thread of the server; returns at once. One thread per run, at most 64. */
 must_check int server_hand_over(struct server *server, const char *environment, const char *run_id, const char *actor, struct err *err);
+
+/* What was answered since the start, by route; for metrics. From any thread. */
+#define ROUTE_BUCKETS 11
+extern const double route_bucket_seconds[ROUTE_BUCKETS]; /* upper ends */
+struct route_numbers {
+	uint64_t answers[6];                 /* by the first digit of the status; [0]: the client left before */
+	uint64_t buckets[ROUTE_BUCKETS + 1]; /* by duration, not cumulated; the last: longer */
+	uint64_t sum_us;
+};
+void server_each_route(struct server *server, void (*each)(void *user, const struct route *route, const struct route_numbers *numbers),
+	void *user);
+size_t server_open_connections(struct server *server);
 
 /* The tables of routes: those of this folder's files beside those made of the operations. Adding routes: a table in a file, a line in routes.c. */
 extern const struct route *const route_tables[]; /* ends with NULL; each table ends with a row without method */

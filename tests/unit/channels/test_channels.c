@@ -1,9 +1,5 @@
 /* The channels: what a receiver gets, and which failures may go better later. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "base/clock.h"
 #include "channels/list.h"

@@ -1,11 +1,7 @@
 /* src/surface/cli/args.c: the tables that it reads fit together, and argv becomes the right command with the right input. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "checks.h"
 
-#include <cmocka.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "surface/cli/cli.h"

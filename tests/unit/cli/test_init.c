@@ -1,10 +1,5 @@
 /* `unship init` in folders of many kinds: what it writes is valid, says what was found, and overwrites nothing. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "checks.h"
 #include <string.h>
 
 #include "base/fs.h"

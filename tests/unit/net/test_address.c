@@ -1,11 +1,7 @@
 /* Which addresses a request may go to. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "net/address.h"
 

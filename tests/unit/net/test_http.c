@@ -1,9 +1,5 @@
 /* The HTTP client against a server of the test itself. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "base/fs.h"
 #include "http_server.h"

@@ -1,9 +1,5 @@
 /* Output of monitoring plugins. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "checks.h"
 
 #include "data/json.h"
 #include "probes/perfdata.h"

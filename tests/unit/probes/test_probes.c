@@ -1,14 +1,11 @@
 /* The probes against what they look at: a server, ports, processes and programs of the test itself, and real monitoring plugins where
  * they are installed. */
 #include <errno.h>
-#include <setjmp.h>
+#include "checks.h"
+
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-
-#include <cmocka.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
