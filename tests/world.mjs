@@ -132,8 +132,8 @@ ${extra}
   }
 
   /* Runs the program at a terminal and talks with it: [[what it shows, what is typed], ...]: {code, screen}. */
-  terminal(argv, talk = [], { program = release, env = {}, columns = 100 } = {}) {
-    const wanted = { argv: [program, '-C', this.app, ...argv], talk, env, columns }
+  terminal(argv, talk = [], { program = release, env = {}, columns = 100, dir = this.app } = {}) {
+    const wanted = { argv: [program, ...(dir ? ['-C', dir] : []), ...argv], talk, env, columns }
     const result = spawnSync('python3', ['-S', join(root, 'tests/terminal.py'), JSON.stringify(wanted)], { encoding: 'utf8', timeout: 120000, env: { ...process.env, NO_COLOR: '' } })
     if (result.status !== 0) throw new Error(`tests/terminal.py: ${result.stderr}`)
     return JSON.parse(result.stdout)

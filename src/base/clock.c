@@ -27,6 +27,14 @@ int64_t clock_mono_us(void)
 	return read_clock(CLOCK_MONOTONIC, 1000000);
 }
 
+void clock_sleep_ms(int64_t ms)
+{
+	struct timespec pause = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+
+	if (ms > 0)
+		(void)nanosleep(&pause, NULL);
+}
+
 char *clock_format(const void *ctx, int64_t wall_ms)
 {
 	int64_t ms = wall_ms % 1000;

@@ -30,11 +30,12 @@ struct entry {
 #define ENTRY_DEPLOYMENT_RELEASE    "deployment.release"    /* {deployment, reason}: quarantine lifted */
 #define ENTRY_DEPLOYMENT_MARK       "deployment.mark"       /* {deployment, rollbackTarget} */
 /* Runs; core/run.h folds them */
-#define ENTRY_RUN_REQUESTED         "run.requested"  /* {plan, planHash, expected, from, to, reason, options, context, undoOf, findings, requester, approval, breakglass} */
-#define ENTRY_RUN_STARTED           "run.started"    /* {holder, resumed} */
-#define ENTRY_STEP_CAPTURED         "step.captured"  /* {step, subject, observed, attempt} */
-#define ENTRY_SNAPSHOT_TAKEN        "snapshot.taken" /* {snapshot, files, bytes, manifest} */
-#define ENTRY_STEP_BEGUN            "step.begun"     /* {step, verb: apply|undo, attempt, key} intent */
+#define ENTRY_RUN_REQUESTED \
+	"run.requested" /* {plan, planHash, expected, from, to, reason, options, context, undoOf, findings, requester, approval, breakglass} */
+#define ENTRY_RUN_STARTED    "run.started"    /* {holder, resumed, boot, again: [ids of steps to look at again]} */
+#define ENTRY_STEP_CAPTURED  "step.captured"  /* {step, subject, observed, attempt} */
+#define ENTRY_SNAPSHOT_TAKEN "snapshot.taken" /* {snapshot, files, bytes, manifest} */
+#define ENTRY_STEP_BEGUN     "step.begun"     /* {step, verb: apply|undo, attempt, key} intent */
 #define ENTRY_STEP_ENDED \
 	"step.ended" /* {step, verb: apply|undo|capture, attempt, outcome: done|failed|unknown, code, message, retryable, observed, outputs, logs, durationMs, settled, notBegun: the call was never made} */
 #define ENTRY_RUN_WAITING            "run.waiting"  /* {step, question: unknown|approval, message} */
@@ -55,24 +56,26 @@ struct entry {
 #define ENTRY_PLAN_SAVED             "plan.saved"             /* {plan, planHash, path} */
 #define ENTRY_REFUSED                "refused"                /* {operation, code, message, findings, origin} */
 /* Access; store/access.h folds them. Never a secret nor its hash */
-#define ENTRY_PRINCIPAL_ADDED        "principal.added"     /* {principal, name, kind, grants, subject} */
-#define ENTRY_PRINCIPAL_CHANGED      "principal.changed"   /* {principal, grants, password: true when it was set} */
-#define ENTRY_PRINCIPAL_REMOVED      "principal.removed"   /* {principal, name} */
-#define ENTRY_TOKEN_CREATED          "token.created"       /* {token, principal, name, permissions, environments, expires} */
-#define ENTRY_TOKEN_REVOKED          "token.revoked"       /* {token, reason} */
-#define ENTRY_SESSION_BEGUN          "session.begun"       /* {session, principal, origin, agent, method: password|oidc|bootstrap} */
-#define ENTRY_SESSION_ENDED          "session.ended"       /* {session, reason: signed out|revoked|removed} */
-#define ENTRY_LOGIN_REFUSED          "login.refused"       /* {name, origin, reason} */
-#define ENTRY_APPROVAL_REQUESTED     "approval.requested"  /* {approval, operation, principal, input, planHash, shown, needs, required, ttlMs, reason, byWayOf} */
-#define ENTRY_APPROVAL_GIVEN         "approval.given"      /* {approval, principal, approves, reason} */
-#define ENTRY_APPROVAL_USED          "approval.used"       /* {approval, run} */
-#define ENTRY_APPROVAL_WITHDRAWN     "approval.withdrawn"  /* {approval, reason} */
-#define ENTRY_BREAKGLASS_OPENED      "breakglass.opened"   /* {breakglass, principal, reason, until} */
-#define ENTRY_BREAKGLASS_CLOSED      "breakglass.closed"   /* {breakglass} */
-#define ENTRY_BREAKGLASS_REVIEWED    "breakglass.reviewed" /* {breakglass, reviewer, note} */
+#define ENTRY_PRINCIPAL_ADDED        "principal.added"   /* {principal, name, kind, grants, subject} */
+#define ENTRY_PRINCIPAL_CHANGED      "principal.changed" /* {principal, grants, password: true when it was set} */
+#define ENTRY_PRINCIPAL_REMOVED      "principal.removed" /* {principal, name} */
+#define ENTRY_TOKEN_CREATED          "token.created"     /* {token, principal, name, permissions, environments, expires} */
+#define ENTRY_TOKEN_REVOKED          "token.revoked"     /* {token, reason} */
+#define ENTRY_SESSION_BEGUN          "session.begun"     /* {session, principal, origin, agent, method: password|oidc|bootstrap} */
+#define ENTRY_SESSION_ENDED          "session.ended"     /* {session, reason: signed out|revoked|removed} */
+#define ENTRY_LOGIN_REFUSED          "login.refused"     /* {name, origin, reason} */
+#define ENTRY_APPROVAL_REQUESTED \
+	"approval.requested" /* {approval, operation, principal, input, planHash, shown, needs, required, ttlMs, reason, byWayOf} */
+#define ENTRY_APPROVAL_GIVEN      "approval.given"      /* {approval, principal, approves, reason} */
+#define ENTRY_APPROVAL_USED       "approval.used"       /* {approval, run} */
+#define ENTRY_APPROVAL_WITHDRAWN  "approval.withdrawn"  /* {approval, reason} */
+#define ENTRY_BREAKGLASS_OPENED   "breakglass.opened"   /* {breakglass, principal, reason, until} */
+#define ENTRY_BREAKGLASS_CLOSED   "breakglass.closed"   /* {breakglass} */
+#define ENTRY_BREAKGLASS_REVIEWED "breakglass.reviewed" /* {breakglass, reviewer, note} */
 
 /* Signals from outside; store/alerts.h folds them */
-#define ENTRY_SIGNAL_ALERT           "signal.alert" /* {hook, fingerprint, status: firing|resolved, labels, annotations, startsAt, endsAt, url, truncatedAlerts} */
+#define ENTRY_SIGNAL_ALERT \
+	"signal.alert" /* {hook, fingerprint, status: firing|resolved, labels, annotations, startsAt, endsAt, url, truncatedAlerts} */
 
 /* The bytes that are hashed, in ctx. */
 char *entry_canonical(const void *ctx, const struct entry *entry);

@@ -579,17 +579,18 @@ static bool rule_holds(const struct flag_rule *rule, const json_t *context)
 static double bucket(const char *key, const char *who)
 {
 	size_t key_size = strlen(key), who_size = strlen(who), size = key_size + 1 + who_size;
-	_cleanup_talloc_ char *long_text = NULL;
 	unsigned char hash[HASH_SIZE];
 	char short_text[256], *text = short_text;
 	uint64_t bits = 0;
 
 	if (size > sizeof(short_text))
-		text = long_text = mem_array(NULL, char, size);
+		text = mem_array(NULL, char, size);
 	memcpy(text, key, key_size);
 	text[key_size] = ':';
 	memcpy(text + key_size + 1, who, who_size);
 	hash_sha256(text, size, hash);
+	if (text != short_text)
+		talloc_free(text);
 	for (size_t i = 0; i < sizeof(bits); i++)
 		bits = bits << 8 | hash[i];
 	return (double)(bits >> (64 - BUCKET_BITS)) / (double)(UINT64_C(1) << BUCKET_BITS) * ALL;

@@ -1,7 +1,8 @@
 /* What hooks mean (hook.h): Alertmanager's webhook version "4", generic bodies by their mapping, GitHub's deployment_status.
  *
- * Everything in a body is somebody else's text: lengths and numbers are limited here, so that what becomes an entry is small, and texts that are too long are cut rather than refused, because a sender
- * would not send the other alerts of the same body again. Pure; any thread. How hooks stand in the project file: hook_config.c. */
+ * Everything in a body is somebody else's text: lengths and numbers are limited here, so that what becomes an entry is small, and texts
+ * that are too long are cut rather than refused, because a sender would not send the other alerts of the same body again. Pure; any
+ * thread. How hooks stand in the project file: hook_config.c. */
 #include "core/hook.h"
 
 #include <string.h>
@@ -17,7 +18,7 @@
 #define URL_MAX     2048
 #define AHEAD_MS    (5 * 60 * 1000) /* how far the clock of a sender may be ahead */
 
-/* --- JSON pointers (RFC 6901) ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- JSON pointers (RFC 6901) ------------------------------------------------------------------------------------- */
 
 int pointer_check(const char *pointer, struct err *err)
 {
@@ -74,7 +75,7 @@ json_t *pointer_get(json_t *value, const char *pointer)
 	return *at ? NULL : value;
 }
 
-/* --- signatures -------------------------------------------------------------------------------------------------------------------------------------------- */
+/* --- signatures --------------------------------------------------------------------------------------------------- */
 
 bool hook_signature_fits(const char *secret, const char *timestamp, const void *body, size_t size, const char *header)
 {
@@ -106,7 +107,7 @@ int hook_time_check(const struct hook_config *hook, const char *timestamp, int64
 	return 0;
 }
 
-/* --- what bodies hold -------------------------------------------------------------------------------------------------------------------------------------- */
+/* --- what bodies hold --------------------------------------------------------------------------------------------- */
 
 /* At most `max` bytes, cut between characters; never a control character but the line feed. NULL stays NULL. */
 static const char *cut(const void *ctx, const char *text, size_t max)
@@ -124,9 +125,17 @@ static const char *cut(const void *ctx, const char *text, size_t max)
 	return text_printable(ctx, text, length, true);
 }
 
+/* As text, in ctx; NULL: nothing is there, or no text, number or boolean. */
+static char *text_at(const void *ctx, json_t *value, const char *pointer)
+{
+	json_t *found = pointer ? pointer_get(value, pointer) : NULL;
+
+	return found ? json_scalar_text(ctx, found) : NULL;
+}
+
 static const char *scalar_at(const void *ctx, json_t *value, const char *pointer, size_t max)
 {
-	_cleanup_talloc_ char *text = pointer ? json_scalar_text(NULL, pointer_get(value, pointer)) : NULL;
+	_cleanup_talloc_ char *text = text_at(NULL, value, pointer);
 
 	return text && *text ? cut(ctx, text, max) : NULL;
 }
@@ -193,7 +202,7 @@ static const char *alert_environment(const struct hook_config *hook, const char 
 	return found ? found : environment_of(hook, environments, hook->environment);
 }
 
-/* --- alerts ------------------------------------------------------------------------------------------------------------------------------------------------ */
+/* --- alerts ------------------------------------------------------------------------------------------------------- */
 
 /* The bytes that an alert is known by: what was sent, when it is short and plain; else its hash. */
 static const char *fingerprint_of(const void *ctx, const char *text)
@@ -243,7 +252,7 @@ static int read_mapped(const void *ctx, const struct hook_config *hook, const ch
 	struct err *err)
 {
 	const struct hook_mapping *mapping = &hook->mapping;
-	_cleanup_talloc_ char *fingerprint = json_scalar_text(NULL, pointer_get(object, mapping->fingerprint));
+	_cleanup_talloc_ char *fingerprint = text_at(NULL, object, mapping->fingerprint);
 	const char *status = scalar_at(ctx, object, mapping->status, KEY_MAX);
 	bool firing = !mapping->status || is_listed(mapping->firing, status);
 	const struct {
@@ -319,7 +328,7 @@ json_t *alert_json(const void *ctx, const struct alert *alert)
 	return object;
 }
 
-/* --- deployments ------------------------------------------------------------------------------------------------------------------------------------------- */
+/* --- deployments -------------------------------------------------------------------------------------------------- */
 
 static bool is_meant(const struct hook_mapping *mapping, json_t *body)
 {
@@ -327,7 +336,7 @@ static bool is_meant(const struct hook_mapping *mapping, json_t *body)
 	json_t *wanted;
 
 	json_object_foreach(mapping->when, pointer, wanted) {
-		_cleanup_talloc_ char *there = json_scalar_text(NULL, pointer_get(body, pointer)), *text = json_scalar_text(NULL, wanted);
+		_cleanup_talloc_ char *there = text_at(NULL, body, pointer), *text = json_scalar_text(NULL, wanted);
 
 		if (!there || !text || strcmp(there, text) != 0)
 			return false;

@@ -1,5 +1,5 @@
-/* Hooks: webhooks that are listened to. What the project file says of them (`server.hooks`), and what their bodies mean. Pure: bodies, headers and the time are handed in; who may send them is decided
- * by the server, with hook_signature_fits where a secret is shared.
+/* Hooks: webhooks that are listened to. What the project file says of them (`server.hooks`), and what their bodies mean. Pure: bodies,
+ * headers and the time are handed in; who may send them is decided by the server, with hook_signature_fits where a secret is shared.
  *
  * A hook's body becomes alerts (an entry signal.alert each) or one deployment to record. docs/hooks.md tells it for users. */
 #ifndef CORE_HOOK_H
@@ -46,7 +46,8 @@ const char *hook_type_name(enum hook_type type);
 json_t *pointer_get(json_t *value, const char *pointer);
 must_check int pointer_check(const char *pointer, struct err *err);
 
-/* Is `header` ("sha256=" and 64 hex digits, or the digits alone) the HMAC-SHA256 of the body? With a time that of "TIME.BODY". In constant time. */
+/* Is `header` ("sha256=" and 64 hex digits, or the digits alone) the HMAC-SHA256 of the body? With a time that of "TIME.BODY". In constant
+ * time. */
 bool hook_signature_fits(const char *secret, const char *timestamp, const void *body, size_t size, const char *header);
 /* ERR_UNAUTHENTICATED when the time (seconds since 1970) is further from now than the hook tolerates. */
 must_check int hook_time_check(const struct hook_config *hook, const char *timestamp, int64_t now_ms, struct err *err);
@@ -64,7 +65,8 @@ struct alert {
 #define HOOK_ALERTS_MAX 1000
 #define HOOK_LABELS_MAX 64
 
-/* Alerts of a body of Alertmanager's (version "4") or of a generic one by its mapping. What has a status that is neither firing nor resolved is left out. ERR_INVALID for a body that is no such thing. */
+/* Alerts of a body of Alertmanager's (version "4") or of a generic one by its mapping. What has a status that is neither firing nor
+ * resolved is left out. ERR_INVALID for a body that is no such thing. */
 must_check int hook_alerts(const void *ctx, const struct hook_config *hook, const char *const *environments, json_t *body,
 	struct alert **ret, size_t *ret_count, struct err *err);
 json_t *alert_json(const void *ctx, const struct alert *alert); /* data of signal.alert; new reference */
@@ -73,11 +75,13 @@ struct hook_record {
 	const char *environment, *version, *git_sha; /* git_sha may be NULL */
 	json_t *components;                          /* NAME: version; NULL */
 };
-/* What a body says was deployed. 1: *ret is filled; 0: nothing to record, *ret_why says why. `event`: of GitHub's header; NULL for others. ERR_INVALID for a body that is no such thing, or too old. */
+/* What a body says was deployed. 1: *ret is filled; 0: nothing to record, *ret_why says why. `event`: of GitHub's header; NULL for others.
+ * ERR_INVALID for a body that is no such thing, or too old. */
 must_check int hook_record(const void *ctx, const struct hook_config *hook, const char *const *environments, const char *event,
 	json_t *body, int64_t now_ms, struct hook_record *ret, const char **ret_why, struct err *err);
 
-/* A body that is signed without a time may come again for so long before it is forgotten that it came; older ones are refused where they tell their time. */
+/* A body that is signed without a time may come again for so long before it is forgotten that it came; older ones are refused where they
+ * tell their time. */
 #define HOOK_REMEMBER_MS ((int64_t)30 * 24 * 3600 * 1000)
 
 #endif

@@ -1,5 +1,5 @@
-/* `server.hooks` of the project file (hook.h). The tables here are the reference; what a type cannot have is told with its place, as everything that is wrong. Pure; any thread.
- * To add a member: a line in its table; to add a type: a row of `types`. */
+/* `server.hooks` of the project file (hook.h). The tables here are the reference; what a type cannot have is told with its place, as
+ * everything that is wrong. Pure; any thread. To add a member: a line in its table; to add a type: a row of `types`. */
 #include "core/hook.h"
 
 #include <string.h>
@@ -28,10 +28,10 @@ static const struct field hook_fields[] = {
 	FIELD_CHOICE(struct hook_file, action, DEFAULT("alert"), "alert|record", "generic: what a body becomes"),
 	FIELD_MAP(struct hook_file, mapping, OPTIONAL, "generic: where things stand in the body, as JSON pointers"),
 	FIELD_STR(struct hook_file, repository, OPTIONAL, "github: OWNER/NAME, the only one that is heard"),
-	FIELD_STR(struct hook_file, signature_header, OPTIONAL, "header of the signature; X-Hub-Signature-256 (github) or X-Signature-256 when missing"),
+	FIELD_STR(struct hook_file, signature_header, OPTIONAL, "header of the signature, instead of X-Hub-Signature-256 or X-Signature-256"),
 	FIELD_STR(struct hook_file, timestamp_header, OPTIONAL, "generic: header with the seconds since 1970 that are signed too: TIME.BODY"),
 	FIELD_ANY_(struct hook_file, tolerance_ms, MS, NULL, 1000, TOLERANCE_MAX_MS, NULL, "how far a signed time may be from now", DEFAULT("5m")),
-	FIELD_STR(struct hook_file, delivery_header, DEFAULT("X-Delivery-Id"), "generic: header with an id that is the same when a delivery is repeated"),
+	FIELD_STR(struct hook_file, delivery_header, DEFAULT("X-Delivery-Id"), "generic: header with the id of the delivery"),
 	FIELD_END
 };
 
@@ -40,7 +40,7 @@ static const struct field alert_fields[] = {
 	FIELD_STR(struct hook_mapping, each, OPTIONAL, "list of alerts; the other pointers are relative to its elements"),
 	FIELD_STR(struct hook_mapping, name, OPTIONAL, "label alertname"),
 	FIELD_STR(struct hook_mapping, status, OPTIONAL, "firing or resolved; always firing when missing"),
-	FIELD_LIST(struct hook_mapping, firing, OPTIONAL, "what status says of one that is firing; firing, open, alerting and triggered when missing"),
+	FIELD_LIST(struct hook_mapping, firing, OPTIONAL, "what status says of one that fires; firing, open, alerting, triggered when missing"),
 	FIELD_LIST(struct hook_mapping, resolved, OPTIONAL, "what it says of one that is over; resolved, closed and ok when missing"),
 	FIELD_STR(struct hook_mapping, severity, OPTIONAL, "label severity"),
 	FIELD_STR(struct hook_mapping, summary, OPTIONAL, "annotation summary"),

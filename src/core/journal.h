@@ -18,6 +18,7 @@ struct claim {
 struct entry_filter {
 	const char *run, *environment, *kind; /* NULL: any. kind may end in ".*" */
 	int64_t after_seq;                    /* 0: from the first */
+	int64_t before_seq;                   /* 0: to the newest */
 	size_t limit;                         /* 0: no limit */
 	bool newest_first;
 };

@@ -21,7 +21,7 @@ struct project_file {
 		json_t *seal;
 	} snapshots;
 	struct server_file {
-		const char *listen, *certificate, *key;
+		const char *listen, *certificate, *key, *public_url;
 		const char **hosts, **origins;
 		int64_t workers, connections, connections_per_address;
 		json_t *oidc, *dependencies, *hooks, *sinks;
@@ -32,6 +32,7 @@ static const struct field server_fields[] = {
 	FIELD_STR(struct server_file, listen, DEFAULT("127.0.0.1:8321"), "address and port; another address than loopback needs a certificate"),
 	FIELD_PATH(struct server_file, certificate, OPTIONAL, "PEM file of the certificate and those that lead to its root"),
 	FIELD_PATH(struct server_file, key, OPTIONAL, "PEM file of its key"),
+	FIELD_STR(struct server_file, public_url, OPTIONAL, "how browsers reach it, when that is another address: https://unship.example.com"),
 	FIELD_LIST(struct server_file, hosts, OPTIONAL, "names that clients may use for this server, beside addresses and localhost"),
 	FIELD_LIST(struct server_file, origins, OPTIONAL, "web origins whose pages may ask for flags and events: https://shop.example"),
 	FIELD_INT(struct server_file, workers, DEFAULT("4"), 1, 256, "threads for what may block"),
@@ -532,8 +533,8 @@ static void read_approvals(struct reading *reading, struct environment *environm
 			err_set(&err, ERR_INVALID, "nothing that needs the permission '%s' waits for approval: execute, force or emergency",
 				names[i]);
 		if (err.code)
-			problems_add(reading->problems, err.code, doc_path_index(reading->tmp, doc_path(reading->tmp, path, "for"), i), "%s",
-				err.text);
+			problems_add(reading->problems, err.code, doc_path_index(reading->tmp, doc_path(reading->tmp, path, "for"), i),
+				"%s", err.text);
 		else
 			rule->permissions |= PERMISSION_BIT(permission);
 	}
@@ -570,6 +571,27 @@ static void read_dependencies(struct reading *reading, struct server_config *ser
 		read_probe(reading, &none, &server->dependencies[server->dependency_count++], name, object, "server.dependencies");
 }
 
+/* The address of a whole host: cookies and routes stand at its root. Its name is one that clients may use. */
+static void read_public_url(struct reading *reading, struct server_config *server, const char *url)
+{
+	const char *trouble = oidc_address_trouble(url), *host = strstr(url, "://");
+	size_t count = 0;
+
+	if (!trouble && host[3 + strcspn(host + 3, "/?#")] != '\0')
+		trouble = "nothing follows the name and the port";
+	if (trouble) {
+		problems_add(reading->problems, ERR_INVALID, "server.publicUrl", "'%s' is no address of a server: %s", url, trouble);
+		return;
+	}
+	server->public_url = url;
+	host += 3;
+	while (server->hosts && server->hosts[count])
+		count++;
+	server->hosts = mem_resize(reading->project, server->hosts, const char *, count + 2);
+	server->hosts[count] = mem_strndup(reading->project, host, host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":"));
+	server->hosts[count + 1] = NULL;
+}
+
 static void read_server(struct reading *reading, const struct server_file *file)
 {
 	struct server_config *server = &reading->project->server;
@@ -583,8 +605,9 @@ static void read_server(struct reading *reading, const struct server_file *file)
 		.workers = file->workers ? file->workers : 4,
 		.connections = file->connections,
 		.connections_per_address = file->connections_per_address,
-		.oidc = file->oidc,
 	};
+	if (file->public_url)
+		read_public_url(reading, server, file->public_url);
 	if (!file->certificate != !file->key)
 		problems_add(reading->problems, ERR_INVALID, file->key ? "server.key" : "server.certificate",
 			"a certificate and its key belong together; only one of them is named");
@@ -649,6 +672,7 @@ struct project *project_read(const void *ctx, const struct doc *doc, const struc
 		fields_parse(tmp, seal_fields, file.snapshots.seal, "snapshots.seal", NULL, false, &seal, problems);
 	read_environments(&reading, file.environments);
 	names = project_environment_names(tmp, project);
+	project->server.oidc = oidc_read(project, file.server.oidc, names, problems);
 	project->server.hooks = hooks_read(project, file.server.hooks, names, problems, &project->server.hook_count);
 	project->server.sinks = sinks_read(project, file.server.sinks, names, problems, &project->server.sink_count);
 	return project;

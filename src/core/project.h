@@ -5,6 +5,7 @@
 
 #include "core/driver.h"
 #include "core/hook.h"
+#include "core/oidc.h"
 #include "core/sink.h"
 #include "data/problems.h"
 
@@ -62,7 +63,8 @@ struct server_config {
 	int64_t workers;                   /* threads for what may block; default 4 */
 	int64_t connections;               /* at most; 0: the server's own limit */
 	int64_t connections_per_address;   /* the same for one address */
-	json_t *oidc;                      /* {issuer, clientId, clientSecret, scopes, groupsClaim, grants}; NULL */
+	const char *public_url;            /* how browsers reach it: scheme, name, port; NULL: as it is bound */
+	struct oidc_config *oidc;          /* core/oidc.h; NULL: nobody signs in by OpenID Connect */
 	struct probe_config *dependencies; /* of /api/health: {database: {type: tcp, ...}, redis: ..., stripe: ...} */
 	size_t dependency_count;
 	struct hook_config *hooks; /* core/hook.h */

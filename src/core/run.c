@@ -142,9 +142,64 @@ static int requested(struct run *run, const struct entry *entry, struct err *err
 	return cannot_follow(entry, err, "the run was requested before");
 }
 
+/* A step that has ended is as if nobody had seen its end: it is settled by observing, and made again where it is gone. */
+static void look_again(struct run_step *step)
+{
+	if (step->status == STEP_DONE)
+		step->status = STEP_BEGUN;
+	else if (step->status == STEP_UNDONE)
+		step->status = STEP_UNDOING;
+	else
+		return;
+	step->ended_ms = 0;
+	forget_calls(step);
+}
+
+json_t *run_steps_lost_with_boot(const struct run *run)
+{
+	json_t *ids = json_array();
+
+	for (size_t i = 0; i < run->plan->step_count; i++) {
+		const struct run_step *step = &run->steps[i], *last = NULL;
+
+		if (!step->subject || !step->state || (strcmp(step->state, "running") != 0 && strcmp(step->state, "stopped") != 0))
+			continue;
+		/* Going forward the last that is done says how the service is to be, going back the first that is undone. */
+		for (size_t j = 0; j < run->plan->step_count; j++) {
+			const struct run_step *other = &run->steps[run->order[j]];
+
+			if (!other->subject || strcmp(other->subject, step->subject) != 0)
+				continue;
+			if (other->status == STEP_UNDONE) {
+				last = other;
+				break;
+			}
+			if (other->status == STEP_DONE)
+				last = other;
+			else if (other->touched)
+				last = NULL; /* begun: it is settled in any case */
+		}
+		if (last == step)
+			json_array_append_new(ids, json_string(step->step->id));
+	}
+	return ids;
+}
+
 static int started(struct run *run, const struct entry *entry, struct err *err)
 {
+	const char *boot = json_str(entry->data, "boot", NULL);
+	json_t *id;
+	size_t index;
+
 	run->starts++;
+	run->boot = boot ? mem_strdup(run, boot) : NULL;
+	json_array_foreach(json_object_get(entry->data, "again"), index, id) {
+		struct run_step *step = json_is_string(id) ? run_step(run, json_string_value(id)) : NULL;
+
+		if (!step)
+			return cannot_follow(entry, err, "it names a step that the plan does not have");
+		look_again(step);
+	}
 	if (!run->started_ms)
 		run->started_ms = entry->wall_ms;
 	if (run->status == RUN_PENDING)
@@ -330,6 +385,7 @@ static int ended(struct run *run, const struct entry *entry, struct err *err)
 		step->begun_ms = entry->wall_ms;
 	step->ended_ms = entry->wall_ms;
 	step->not_before_ms = 0;
+	step->state = json_str(json_object_get(entry->data, "observed"), "state", NULL);
 	forget_calls(step);
 	return outcome_of(run, step, entry, verb, err);
 }

@@ -57,8 +57,9 @@ struct run_step {
 	const char **approvers;                    /* ids of those who did so far, each once */
 	size_t approver_count;
 	const char *approved_by; /* their names: "ana, ben" */
-	json_t *outputs;                           /* object; NULL until done */
-	enum err_code code;                        /* of the last failure */
+	json_t *outputs;         /* object; NULL until done */
+	const char *state;       /* of the subject when the step ended: "running", "stopped", ...; NULL */
+	enum err_code code;      /* of the last failure */
 	const char *message;
 	/* transient */
 	enum verb calling; /* VERB_NONE: no call is being made. A health step that probes: VERB_APPLY */
@@ -88,8 +89,9 @@ struct run {
 	const char *message;
 	bool changed; /* some effect was begun */
 	int64_t requested_ms, started_ms, ended_ms;
-	int starts;    /* how often a runner took it up */
-	json_t *ended; /* data of run.ended */
+	int starts;       /* how often a runner took it up */
+	const char *boot; /* of the machine, when it was last taken up; NULL: not known */
+	json_t *ended;    /* data of run.ended */
 };
 
 /* Folds entries of one run, oldest first; the first must be run.requested. ERR_CORRUPT for an entry that cannot follow, with its seq. Everything in ctx. */
@@ -98,6 +100,9 @@ must_check int run_fold(const void *ctx, const struct entry *entries, size_t cou
  * answers and cancellations that come too late: they are written by others, at any time. */
 must_check int run_apply(struct run *run, const struct entry *entry, struct err *err);
 struct run_step *run_step(const struct run *run, const char *id); /* NULL */
+/* What a restart of the machine may have taken back though its outcome stands in the journal: subjects that run, or were stopped, when the last step on them ended. Ids of these steps, for
+ * run.started; new reference. */
+json_t *run_steps_lost_with_boot(const struct run *run);
 /* How many people an approval step wants. */
 int64_t run_step_approvals(const struct run_step *step);
 /* For answers and status: P6, with S4's members: {id, planId, environment, status, startTime, endTime, context, steps: [{stepId, name, type, status, startTime, endTime, attempts, error, logs}],

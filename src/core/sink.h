@@ -1,4 +1,5 @@
-/* Sinks: where entries of the journal are sent to. What the project file says of them (`server.sinks`). Pure. How they are sent: surface/http/sinks.h. */
+/* Sinks: where entries of the journal are sent to. What the project file says of them (`server.sinks`). Pure. How they are sent:
+ * surface/http/sinks.h. */
 #ifndef CORE_SINK_H
 #define CORE_SINK_H
 

@@ -6,6 +6,12 @@
 #include "base/clock.h"
 #include "data/json.h"
 
+/* One row without a name: it is the value itself. */
+static bool is_whole(const struct shape *members)
+{
+	return members->name && !*members->name;
+}
+
 /* --- schema -------------------------------------------------------------------------------------------------------- */
 
 static json_t *choices_json(const char *choices)
@@ -20,6 +26,8 @@ static json_t *choices_json(const char *choices)
 	}
 	return list;
 }
+
+static json_t *object_schema(const struct shape *members);
 
 static json_t *member_schema(const struct shape *shape)
 {
@@ -39,18 +47,30 @@ static json_t *member_schema(const struct shape *shape)
 	case SHAPE_TYPE_STRINGS:
 		return json_pack("{s:s, s:{s:s}}", "type", "array", "items", "type", "string");
 	case SHAPE_TYPE_OBJECT:
-		return shape_schema(shape->of);
+		return object_schema(shape->of);
 	case SHAPE_TYPE_LIST:
-		return json_pack("{s:s, s:o}", "type", "array", "items", shape_schema(shape->of));
+		return json_pack("{s:s, s:o}", "type", "array", "items", object_schema(shape->of));
 	case SHAPE_TYPE_MAP:
-		return json_pack("{s:s, s:o}", "type", "object", "additionalProperties", shape->of ? shape_schema(shape->of) : json_true());
+		return json_pack("{s:s, s:o}", "type", "object", "additionalProperties",
+			shape->of ? object_schema(shape->of) : json_true());
 	case SHAPE_TYPE_ANY:
 		break;
 	}
 	return json_object();
 }
 
-json_t *shape_schema(const struct shape *members)
+/* What is sometimes there may also be null. */
+static void allow_null(json_t *schema)
+{
+	json_t *type = json_object_get(schema, "type"), *choices = json_object_get(schema, "enum");
+
+	if (type)
+		json_object_set_new(schema, "type", json_pack("[O, s]", type, "null"));
+	if (choices)
+		json_array_append_new(choices, json_null());
+}
+
+static json_t *object_schema(const struct shape *members)
 {
 	json_t *properties = json_object(), *required = json_array(),
 	       *schema = json_pack("{s:s, s:o, s:b}", "type", "object", "properties", properties, "additionalProperties", 0);
@@ -58,6 +78,8 @@ json_t *shape_schema(const struct shape *members)
 	for (; members->name; members++) {
 		json_t *member = member_schema(members);
 
+		if (!members->always)
+			allow_null(member);
 		json_put_str(member, "description", members->help);
 		json_object_set_new(properties, members->name, member);
 		if (members->always)
@@ -68,6 +90,11 @@ json_t *shape_schema(const struct shape *members)
 	else
 		json_decref(required);
 	return schema;
+}
+
+json_t *shape_schema(const struct shape *members)
+{
+	return is_whole(members) ? member_schema(members) : object_schema(members);
 }
 
 /* --- check --------------------------------------------------------------------------------------------------------- */
@@ -224,5 +251,7 @@ int shape_check(const struct shape *members, json_t *value, struct err *err)
 {
 	_cleanup_talloc_ void *tmp = mem_context(NULL);
 
+	if (is_whole(members))
+		return value ? check_member(tmp, members, value, "the answer", err) : err_set(err, ERR_INTERNAL, "the answer: missing");
 	return check_object(tmp, members, value, "", err);
 }

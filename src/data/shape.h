@@ -8,7 +8,8 @@
  *             SHAPE_END
  *     };
  *
- * Names stand as they are sent. An object may not have members that its shape does not name. */
+ * Names stand as they are sent. An object may not have members that its shape does not name.
+ * An answer that is no object has a shape of one row without a name: SHAPE_LIST("", ALWAYS, item_shape, "..."). */
 #ifndef DATA_SHAPE_H
 #define DATA_SHAPE_H
 
@@ -91,7 +92,7 @@ struct shape {
 		.name = NULL \
 	}
 
-/* JSON schema (2020-12) of an object with these members; new reference. */
+/* JSON schema (2020-12) of a value of this shape; new reference. */
 json_t *shape_schema(const struct shape *members);
 /* ERR_INTERNAL naming the first place that does not fit ("run.steps[2].attempts: a string, not an integer"). `value` may be NULL: then nothing may be ALWAYS. */
 must_check int shape_check(const struct shape *members, json_t *value, struct err *err);

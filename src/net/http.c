@@ -372,8 +372,8 @@ static int timed_out(struct transfer *transfer, struct err *err)
 {
 	const struct http_request *request = transfer->request;
 	bool connected = was_sent(transfer);
-	_cleanup_talloc_ char *limit =
-		text_format_duration(NULL, connected || !request->connect_ms ? request->timeout_ms : request->connect_ms);
+	_cleanup_talloc_ char *limit = text_format_duration(NULL,
+		connected || !request->connect_ms ? request->timeout_ms : request->connect_ms);
 
 	return err_set(err, ERR_TIMEOUT, connected ? "connected, but no complete answer within %s" : "no connection within %s", limit);
 }
@@ -431,9 +431,11 @@ const char *http_response_header(const struct http_response *response, const cha
 static void read_response(const void *ctx, struct transfer *transfer, int64_t started_us, struct http_response *ret)
 {
 	char *type = NULL;
+	curl_off_t retry_after_s = 0;
 	long status = 0;
 
 	(void)api.getinfo(transfer->handle, CURLINFO_RESPONSE_CODE, &status);
+	(void)api.getinfo(transfer->handle, CURLINFO_RETRY_AFTER, &retry_after_s);
 	(void)api.getinfo(transfer->handle, CURLINFO_CONTENT_TYPE, &type);
 	transfer->answer_headers[transfer->answer_header_count] = NULL;
 	*ret = (struct http_response){
@@ -443,6 +445,7 @@ static void read_response(const void *ctx, struct transfer *transfer, int64_t st
 		.content_type = mem_strdup(ctx, type),
 		.headers = talloc_steal(ctx, transfer->answer_headers),
 		.duration_ms = (clock_mono_us() - started_us + 500) / 1000,
+		.retry_after_ms = MIN(MAX((int64_t)retry_after_s, 0), 24 * 3600) * 1000,
 	};
 	if (transfer->size > 0) {
 		transfer->body[transfer->size] = 0;

@@ -38,9 +38,10 @@ struct http_response {
 	int status;
 	char *body;
 	size_t body_size;
-	const char *content_type; /* NULL */
+	const char *content_type;   /* NULL */
 	const char *const *headers; /* "Name: value", NULL-terminated */
 	int64_t duration_ms;
+	int64_t retry_after_ms; /* what the header Retry-After asks for; 0: nothing */
 };
 /* Loads libcurl now. For a process that forks children which will need it. */
 void http_preload(void);

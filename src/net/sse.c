@@ -106,7 +106,8 @@ static int end_line(struct sse *sse, struct err *err)
 		colon = strchr(line, ':');
 		if (colon)
 			*colon++ = '\0';
-		r = *line ? take_field(sse, line, colon ? colon + (*colon == ' ') : "", err) : 0; /* a line that begins with a colon is a comment */
+		r = *line ? take_field(sse, line, colon ? colon + (*colon == ' ') : "", err)
+			  : 0; /* a line that begins with a colon is a comment */
 	}
 	talloc_free(sse->line);
 	sse->line = mem_strdup(sse, "");

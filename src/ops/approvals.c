@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "ops/answers.h"
 #include "ops/gate.h"
 #include "ops/people.h"
 #include "ops/permit.h"
@@ -184,13 +185,14 @@ static int approvals_withdraw(struct op *op, const void *params, json_t **ret, s
 }
 
 OPERATION(op_approvals_list, "approvals.list", "GET", "/approvals", PERMIT_VIEW, "what waits for people, newest first", list_fields,
-	struct approvals_params, approvals_list);
+	struct approvals_params, approvals_list, .answer = approval_list_shape);
 OPERATION(op_approvals_show, "approvals.show", "GET", "/approvals/{id}", PERMIT_VIEW,
-	"one approval: what was asked for, what would change, who voted", show_fields, struct approvals_params, approvals_show);
+	"one approval: what was asked for, what would change, who voted", show_fields, struct approvals_params, approvals_show,
+	.answer = approval_shape);
 OPERATION(op_approvals_approve, "approvals.approve", "POST", "/approvals/{id}/approve", PERMIT_APPROVE,
 	"approve what somebody else asked for; the last vote that is needed carries it out", vote_fields, struct approvals_params,
-	approvals_approve, .destructive = true);
+	approvals_approve, .destructive = true, .answer = approval_decided_shape);
 OPERATION(op_approvals_reject, "approvals.reject", "POST", "/approvals/{id}/reject", PERMIT_APPROVE, "reject what somebody else asked for",
-	vote_fields, struct approvals_params, approvals_reject);
+	vote_fields, struct approvals_params, approvals_reject, .answer = approval_decided_shape);
 OPERATION(op_approvals_withdraw, "approvals.withdraw", "POST", "/approvals/{id}/withdraw", PERMIT_EXECUTE,
-	"take a request for approval back", vote_fields, struct approvals_params, approvals_withdraw);
+	"take a request for approval back", vote_fields, struct approvals_params, approvals_withdraw, .answer = approval_shape);

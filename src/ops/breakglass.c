@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "ops/answers.h"
 #include "ops/gate.h"
 #include "ops/notify.h"
 #include "ops/permit.h"
@@ -177,10 +178,12 @@ static int breakglass_review(struct op *op, const void *params, json_t **ret, st
 }
 
 OPERATION(op_breakglass_open, "breakglass.open", "POST", "/environments/{environment}/breakglass", PERMIT_EMERGENCY,
-	"need no approval in an environment for a while; everybody is told", open_fields, struct breakglass_params, breakglass_begin);
+	"need no approval in an environment for a while; everybody is told", open_fields, struct breakglass_params, breakglass_begin,
+	.answer = breakglass_shape, .creates = true);
 OPERATION(op_breakglass_list, "breakglass.list", "GET", "/breakglass", PERMIT_VIEW, "who broke the glass, why, and who looked at it",
-	list_fields, struct breakglass_params, breakglass_list);
+	list_fields, struct breakglass_params, breakglass_list, .answer = breakglass_list_shape);
 OPERATION(op_breakglass_close, "breakglass.close", "POST", "/breakglass/{id}/close", PERMIT_EMERGENCY, "close one before its time",
-	id_fields, struct breakglass_params, breakglass_close);
+	id_fields, struct breakglass_params, breakglass_close, .answer = breakglass_shape);
 OPERATION(op_breakglass_review, "breakglass.review", "POST", "/breakglass/{id}/review", PERMIT_APPROVE,
-	"say what was found when another person's break-glass was looked at", review_fields, struct breakglass_params, breakglass_review);
+	"say what was found when another person's break-glass was looked at", review_fields, struct breakglass_params, breakglass_review,
+	.answer = breakglass_shape);

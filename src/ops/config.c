@@ -1,4 +1,5 @@
 /* The project file and what there is to write into it: drivers, probes, channels with their parameters. */
+#include "ops/answers.h"
 #include "ops/resources.h"
 
 #include <string.h>
@@ -124,10 +125,10 @@ static int channels_list(struct op *op, const void *params, json_t **ret, struct
 }
 
 OPERATION(op_config_check, "config.check", "POST", "/config/check", PERMIT_VIEW, "check the project file", no_fields, struct config_params,
-	config_check, .everywhere = true, .idempotent = true);
+	config_check, .everywhere = true, .idempotent = true, .answer = config_check_shape);
 OPERATION(op_drivers_list, "drivers.list", "GET", "/drivers", PERMIT_VIEW, "drivers and their parameters", name_fields,
-	struct config_params, drivers_list, .anywhere = true);
+	struct config_params, drivers_list, .anywhere = true, .answer = catalogue_shape);
 OPERATION(op_probes_list, "probes.list", "GET", "/probes", PERMIT_VIEW, "probes and their parameters", name_fields, struct config_params,
-	probes_list, .anywhere = true);
+	probes_list, .anywhere = true, .answer = catalogue_shape);
 OPERATION(op_channels_list, "channels.list", "GET", "/channels", PERMIT_VIEW, "channels and their parameters", name_fields,
-	struct config_params, channels_list, .anywhere = true);
+	struct config_params, channels_list, .anywhere = true, .answer = catalogue_shape);

@@ -2,6 +2,7 @@
  *
  * Recording observes every component, so that in the common case it needs no arguments, and keeps what a later rollback will need (the configuration's content, a copy of the database): it is too late to
  * look for that when it is needed. The content is kept before the entry is written: a recorded deployment is complete, an interrupted one leaves only an unused directory. */
+#include "ops/answers.h"
 #include "ops/resources.h"
 
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/id.h"
+#include "ops/page.h"
 #include "ops/permit.h"
 
 #define KEEP_TIMEOUT_MS 300000
@@ -27,12 +29,13 @@ static const struct field record_fields[] = { FIELD_NAME(struct record_params, e
 	FIELD_END };
 
 struct deployment_params {
-	const char *environment, *id, *reason;
+	const char *environment, *id, *reason, *cursor;
 	int64_t limit;
 };
 
 static const struct field list_fields[] = { FIELD_NAME(struct deployment_params, environment, REQUIRED, "environment"),
-	FIELD_INT(struct deployment_params, limit, DEFAULT("20"), 1, 100000, "how many, newest first"), FIELD_END };
+	FIELD_INT(struct deployment_params, limit, DEFAULT("20"), 1, 100000, "how many, newest first"),
+	FIELD_CURSOR(struct deployment_params, cursor), FIELD_END };
 
 static const struct field show_fields[] = { FIELD_STR(struct deployment_params, id, REQUIRED, "deployment, by id or its beginning"),
 	FIELD_END };
@@ -194,15 +197,20 @@ static int deployments_list(struct op *op, const void *params, json_t **ret, str
 	struct environment *environment;
 	struct deployment **rows, stable, present;
 	struct err none = ERR_INIT;
+	struct page page;
 	json_t *list;
 	size_t count;
+	bool more;
 	int r;
 
-	r = workspace_environment(op->workspace, p->environment, &environment, err);
+	r = page_read(p->cursor, p->limit, &page, err);
 	if (r == 0)
-		r = store_deployments(op->workspace->store, op->ctx, p->environment, (size_t)p->limit, &rows, &count, err);
+		r = workspace_environment(op->workspace, p->environment, &environment, err);
+	if (r == 0)
+		r = store_deployments_page(op->workspace->store, op->ctx, p->environment, page, &rows, &count, err);
 	if (r < 0)
 		return r;
+	count = page_cut(&page, count, &more);
 	if (store_present(op->workspace->store, op->ctx, p->environment, &present, &none) < 0)
 		present.id = NULL;
 	if (store_last_stable(op->workspace->store, op->ctx, p->environment, present.id, &stable, &none) < 0)
@@ -217,6 +225,7 @@ static int deployments_list(struct op *op, const void *params, json_t **ret, str
 		json_array_append_new(list, item);
 	}
 	*ret = json_make(op->ctx, "{s:s, s:O}", "environment", p->environment, "deployments", list);
+	page_next(*ret, more, more ? rows[count - 1]->seq : 0);
 	return 0;
 }
 
@@ -275,13 +284,14 @@ static int deployments_release(struct op *op, const void *params, json_t **ret, 
 }
 
 OPERATION(op_deployments_record, "deployments.record", "POST", "/environments/{environment}/deployments", PERMIT_EXECUTE,
-	"record what runs in an environment now", record_fields, struct record_params, deployments_record);
+	"record what runs in an environment now", record_fields, struct record_params, deployments_record, .answer = recorded_shape,
+	.creates = true);
 OPERATION(op_deployments_list, "deployments.list", "GET", "/environments/{environment}/deployments", PERMIT_VIEW,
-	"deployments, newest first", list_fields, struct deployment_params, deployments_list);
+	"deployments, newest first", list_fields, struct deployment_params, deployments_list, .answer = deployment_list_shape);
 OPERATION(op_deployments_show, "deployments.show", "GET", "/deployments/{id}", PERMIT_VIEW, "one deployment with its components",
-	show_fields, struct deployment_params, deployments_show);
+	show_fields, struct deployment_params, deployments_show, .answer = deployment_shape);
 OPERATION(op_deployments_quarantine, "deployments.quarantine", "POST", "/deployments/{id}/quarantine", PERMIT_EXECUTE,
 	"keep a deployment from being chosen as a target", reason_fields, struct deployment_params, deployments_quarantine,
-	.idempotent = true);
+	.idempotent = true, .answer = deployment_shape);
 OPERATION(op_deployments_release, "deployments.release", "POST", "/deployments/{id}/release", PERMIT_EXECUTE, "lift a quarantine",
-	reason_fields, struct deployment_params, deployments_release, .idempotent = true);
+	reason_fields, struct deployment_params, deployments_release, .idempotent = true, .answer = deployment_shape);

@@ -9,7 +9,8 @@
 /* The same choice by name as of a file on disk (data/doc.h). */
 static int parse(const void *ctx, const char *name, const char *text, size_t size, struct doc **ret, struct err *err)
 {
-	return text_ends_with(name, ".json") ? doc_parse_json(ctx, name, text, size, ret, err) : doc_parse_yaml(ctx, name, text, size, ret, err);
+	return text_ends_with(name, ".json") ? doc_parse_json(ctx, name, text, size, ret, err)
+					     : doc_parse_yaml(ctx, name, text, size, ret, err);
 }
 
 int document_read(const void *ctx, const char *path, json_t *content, const char *what, struct doc **ret, struct err *err)

@@ -1,6 +1,7 @@
 /* Feature flags of unship's own store: define, show, set, evaluate, disable a group, restore, history, remove. What a flag is for somebody
  * is decided in core/flag.c; a server answers the same question for applications from memory (surface/http/ofrep.c). */
 #include "ops/document.h"
+#include "ops/page.h"
 #include "ops/resources.h"
 
 #include <string.h>
@@ -13,6 +14,7 @@
 struct flags_params {
 	const char *environment, *group, *key, *state, *id, *reason, *file;
 	json_t *definition, *context;
+	const char *cursor;
 	int64_t limit;
 	bool new_variant;
 };
@@ -36,7 +38,8 @@ static const struct field restore_fields[] = { FIELD_NAME(struct flags_params, e
 	FIELD_STR(struct flags_params, reason, OPTIONAL, "why"), FIELD_END };
 
 static const struct field history_fields[] = { FIELD_NAME(struct flags_params, environment, REQUIRED, "environment"),
-	FIELD_INT(struct flags_params, limit, DEFAULT("50"), 1, 10000, "how many, newest first"), FIELD_END };
+	FIELD_INT(struct flags_params, limit, DEFAULT("50"), 1, 10000, "how many, newest first"), FIELD_CURSOR(struct flags_params, cursor),
+	FIELD_END };
 
 static const struct field define_fields[] = { FIELD_NAME(struct flags_params, environment, REQUIRED, "environment"),
 	FIELD_NAME(struct flags_params, key, REQUIRED, "key of the flag"),
@@ -206,15 +209,20 @@ static int flags_history(struct op *op, const void *params, json_t **ret, struct
 {
 	const struct flags_params *p = params;
 	struct flag_change *rows;
+	struct page page;
 	size_t count;
 	json_t *list;
+	bool more;
 	int r;
 
-	r = flags_open(op, p, err);
+	r = page_read(p->cursor, p->limit, &page, err);
 	if (r == 0)
-		r = store_flag_history(op->workspace->store, op->ctx, p->environment, (size_t)p->limit, &rows, &count, err);
+		r = flags_open(op, p, err);
+	if (r == 0)
+		r = store_flag_history_page(op->workspace->store, op->ctx, p->environment, page, &rows, &count, err);
 	if (r < 0)
 		return r;
+	count = page_cut(&page, count, &more);
 	list = json_keep(op->ctx, json_array());
 	for (size_t i = 0; i < count; i++) {
 		json_t *change = json_pack("{s:s, s:s, s:s, s:s*}", "id", rows[i].id, "feature_name", rows[i].feature_name,
@@ -228,6 +236,7 @@ static int flags_history(struct op *op, const void *params, json_t **ret, struct
 		json_array_append_new(list, change);
 	}
 	*ret = json_make(op->ctx, "{s:s, s:O}", "environment", p->environment, "changes", list);
+	page_next(*ret, more, more ? rows[count - 1].seq : 0);
 	return 0;
 }
 
@@ -389,7 +398,7 @@ static const struct shape change_shape[] = { SHAPE_STR("id", ALWAYS, "id of the 
 	SHAPE_TIME("restored_at", SOMETIMES, "when it was taken back"), SHAPE_END };
 
 static const struct shape history_shape[] = { SHAPE_STR("environment", ALWAYS, "environment"),
-	SHAPE_LIST("changes", ALWAYS, change_shape, "newest first"), SHAPE_END };
+	SHAPE_LIST("changes", ALWAYS, change_shape, "newest first"), SHAPE_NEXT, SHAPE_END };
 
 OPERATION(op_flags_list, "flags.list", "GET", "/environments/{environment}/flags", PERMIT_VIEW, "flags and their states", list_fields,
 	struct flags_params, flags_list, .answer = list_shape);

@@ -1,4 +1,5 @@
 /* Health: runs the probes of an environment now; on request the result is kept as evidence for the deployment that runs there. */
+#include "ops/answers.h"
 #include "ops/resources.h"
 
 #include "base/text.h"
@@ -62,4 +63,4 @@ static int health_check(struct op *op, const void *params, json_t **ret, struct 
 }
 
 OPERATION(op_health_check, "health.check", "POST", "/environments/{environment}/health", PERMIT_VIEW,
-	"run the probes of an environment now", health_fields, struct health_params, health_check);
+	"run the probes of an environment now", health_fields, struct health_params, health_check, .answer = health_shape);

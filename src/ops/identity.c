@@ -185,7 +185,8 @@ static void session_times(struct session *session, int64_t begun_ms, int64_t see
 
 /* `before`: an entry that goes with it (room for one more is behind it in the array). */
 static int begin_session(struct workspace *workspace, const void *ctx, struct entry *entries, size_t count, const struct principal_row *row,
-	const char *method, const char *origin, const char *agent, struct session *ret, struct principal **ret_principal, struct err *err)
+	const char *method, int64_t proved_ms, const char *origin, const char *agent, struct session *ret, struct principal **ret_principal,
+	struct err *err)
 {
 	int64_t now_ms = clock_wall_ms();
 	char *secret = secret_make(ctx, ""), *id = id_new(ctx, "ses");
@@ -195,7 +196,7 @@ static int begin_session(struct workspace *workspace, const void *ctx, struct en
 		.principal = row->id,
 		.hash = secret_hash(ctx, secret),
 		.seen_ms = now_ms,
-		.authenticated_ms = now_ms,
+		.authenticated_ms = proved_ms,
 	};
 	struct session session = { .id = id, .secret = secret, .csrf = csrf_of(ctx, secret) };
 	int r;
@@ -214,7 +215,7 @@ static int begin_session(struct workspace *workspace, const void *ctx, struct en
 	session_times(&session, now_ms, now_ms);
 	*ret = session;
 	*ret_principal = principal_of(ctx, row, id);
-	(*ret_principal)->authenticated_ms = now_ms;
+	(*ret_principal)->authenticated_ms = proved_ms;
 	return 0;
 }
 
@@ -281,8 +282,8 @@ int identity_login(struct workspace *workspace, const void *ctx, const char *nam
 		r = prove_limited(workspace->store, ctx, name, password, origin, &row, err);
 	if (r < 0)
 		return r;
-	return begin_session(workspace, ctx, entries, 0, &row, row.password ? "password" : "bootstrap", origin, agent, ret, ret_principal,
-		err);
+	return begin_session(workspace, ctx, entries, 0, &row, row.password ? "password" : "bootstrap", clock_wall_ms(), origin, agent, ret,
+		ret_principal, err);
 }
 
 /* A name that nobody has: the other party's names are not ours, and the lasting identity is the subject. */
@@ -331,8 +332,23 @@ static int add_vouched(struct store *store, const void *ctx, const char *subject
 	return 0;
 }
 
+/* The entry that gives somebody other grants than they have; false: they have these. */
+static bool change_grants(const void *ctx, const struct principal_row *row, const struct grant *grants, size_t grant_count,
+	struct entry *entry)
+{
+	json_t *before = json_keep(ctx, grants_json(row->grants, row->grant_count));
+	json_t *now = json_keep(ctx, grants_json(grants, grant_count));
+
+	if (json_equal(before, now))
+		return false;
+	*entry = (struct entry){ .kind = ENTRY_PRINCIPAL_CHANGED, .actor = row->name };
+	entry->data = json_make(ctx, "{s:s, s:O}", "principal", row->id, "grants", now);
+	return true;
+}
+
 int identity_begin(struct workspace *workspace, const void *ctx, const char *subject, const char *name, const struct grant *grants,
-	size_t grant_count, const char *origin, const char *agent, struct session *ret, struct principal **ret_principal, struct err *err)
+	size_t grant_count, int64_t proved_ms, const char *origin, const char *agent, struct session *ret, struct principal **ret_principal,
+	struct err *err)
 {
 	struct principal_row row = { 0 };
 	struct err why = ERR_INIT;
@@ -352,19 +368,51 @@ int identity_begin(struct workspace *workspace, const void *ctx, const char *sub
 		r = add_vouched(workspace->store, ctx, subject, name, grants, grant_count, &row, &entries[count++], err);
 		if (r < 0)
 			return r;
-	} else {
-		json_t *before = json_keep(ctx, grants_json(row.grants, row.grant_count));
-		json_t *now = json_keep(ctx, grants_json(grants, grant_count));
-
-		if (!json_equal(before, now)) {
-			entries[count] = (struct entry){ .kind = ENTRY_PRINCIPAL_CHANGED, .actor = row.name };
-			entries[count++].data = json_make(ctx, "{s:s, s:O}", "principal", row.id, "grants", now);
-		}
+	} else if (change_grants(ctx, &row, grants, grant_count, &entries[count])) {
+		count++;
 	}
 	r = grants_read(ctx, json_keep(ctx, grants_json(grants, grant_count)), &row.grants, &row.grant_count, err);
 	if (r < 0)
 		return r;
-	return begin_session(workspace, ctx, entries, count, &row, "oidc", origin, agent, ret, ret_principal, err);
+	/* 0 would say that there is nothing to prove again, as for a token. */
+	return begin_session(workspace, ctx, entries, count, &row, "oidc", MAX(proved_ms, 1), origin, agent, ret, ret_principal, err);
+}
+
+int identity_not_begun(struct workspace *workspace, const char *subject, const char *name, const char *reason, const char *origin,
+	uint64_t count, struct err *err)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct principal_row row = { 0 };
+	struct err why = ERR_INIT;
+	struct entry entries[2];
+	size_t written = 0;
+	int r;
+
+	r = workspace_store(workspace, err);
+	if (r < 0)
+		return r;
+	if (subject) {
+		r = store_principal(workspace->store, ctx, NULL, NULL, subject, &row, &why);
+		if (r < 0 && r != -ERR_NOT_FOUND) {
+			*err = why;
+			return r;
+		}
+		if (r == 0 && change_grants(ctx, &row, NULL, 0, &entries[written]))
+			written++;
+	}
+	if (!written && !count)
+		return 0;
+	if (count) {
+		struct entry *entry = &entries[written++];
+
+		*entry = (struct entry){ .kind = ENTRY_LOGIN_REFUSED, .actor = "unknown" };
+		entry->data = json_make(ctx, "{s:s, s:s}", "reason", reason, "method", "oidc");
+		json_put_str(entry->data, "who", shown(ctx, name, NAME_MAX_BYTES));
+		json_put_str(entry->data, "origin", shown(ctx, origin, NAME_MAX_BYTES));
+		if (count > 1)
+			json_put_int(entry->data, "count", (int64_t)count);
+	}
+	return store_access_write(workspace->store, ctx, entries, written, NULL, 0, err);
 }
 
 static int no_session(struct err *err)

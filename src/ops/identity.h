@@ -31,10 +31,14 @@ struct session {
 must_check int identity_login(struct workspace *workspace, const void *ctx, const char *name, const char *password, const char *origin,
 	const char *agent, struct session *ret, struct principal **ret_principal, struct err *err);
 /* A session for somebody whom another party vouched for (OpenID Connect). `subject`: "issuer|sub", the lasting identity; the principal is made at the first time, with `grants`, which
- * replace the former ones at every login. */
+ * replace the former ones at every login. `proved_ms`: when they proved to that party who they are (wall); 0: it does not say, and the session counts as one whose proof is long ago. */
 must_check int identity_begin(struct workspace *workspace, const void *ctx, const char *subject, const char *name,
-	const struct grant *grants, size_t grant_count, const char *origin, const char *agent, struct session *ret,
+	const struct grant *grants, size_t grant_count, int64_t proved_ms, const char *origin, const char *agent, struct session *ret,
 	struct principal **ret_principal, struct err *err);
+/* A sign-in by another party that came to nothing is written down, with `count`: how many like it since the last that was (0: like ones were just written, so this one is not). `subject` and `name`: who was vouched for, but may do nothing here: what they
+ * were granted formerly is taken from them; NULL: nobody was. It is not counted among failed tries: the other party has limits of its own, and a link is enough to make somebody's browser fail. */
+must_check int identity_not_begun(struct workspace *workspace, const char *subject, const char *name, const char *reason,
+	const char *origin, uint64_t count, struct err *err);
 /* The session of a cookie; moves its idle limit. ERR_UNAUTHENTICATED. */
 must_check int identity_by_session(struct workspace *workspace, const void *ctx, const char *secret, struct session *ret,
 	struct principal **ret_principal, struct err *err);

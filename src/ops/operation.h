@@ -19,13 +19,14 @@ struct operation {
 	const char *summary; /* one line */
 	const struct field *fields;
 	size_t params_size;
-	bool fresh;      /* whoever comes by a session must have proved lately who they are; so for `force`, and what needs administer or emergency */
+	bool fresh; /* whoever comes by a session must have proved lately who they are; so for `force`, and what needs administer or emergency */
 	bool everywhere; /* is about all environments: the permission is needed in all of them */
-	bool anywhere; /* works without a project: op->workspace may be NULL */
-	bool local;    /* the command line in the project's directory only: it works on the caller's files */
-	bool destructive, idempotent;  /* for callers that are machines: may take away what cannot be had back; calling it twice does no more than once. GET: neither, and both */
-	bool creates;                  /* something that has an id of its own from then on: 201 over HTTP */
-	const struct shape *answer;    /* members of the answer; NULL: not described yet */
+	bool anywhere;   /* works without a project: op->workspace may be NULL */
+	bool local;      /* the command line in the project's directory only: it works on the caller's files */
+	bool destructive,
+		idempotent; /* for callers that are machines: may take away what cannot be had back; calling it twice does no more than once. GET: neither, and both */
+	bool creates;               /* something that has an id of its own from then on: 201 over HTTP */
+	const struct shape *answer; /* members of the answer; NULL: not described yet */
 	/* *ret: the answer, kept in op->ctx. An error may come with an answer too (a refused rollback still tells its findings): *ret is then set as well. */
 	int (*handler)(struct op *op, const void *params, json_t **ret, struct err *err);
 };

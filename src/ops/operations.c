@@ -49,6 +49,7 @@ const struct operation *const operations[] = {
 	&op_audit_verify,
 	&op_audit_search,
 	&op_notifications_list,
+	&op_alerts_list,
 	&op_approvals_list,
 	&op_approvals_show,
 	&op_approvals_approve,
@@ -104,6 +105,7 @@ int operation_call(struct op *op, const struct operation *operation, json_t *inp
 	json_t *object = input ? input : json_keep(op->ctx, json_object());
 	struct problems *problems = problems_new(op->ctx, NULL);
 	void *params = mem_check(talloc_zero_size(op->ctx, MAX(operation->params_size, (size_t)1)));
+	const struct approval *approval = op->approval; /* one that the gate finds is for this call */
 	int r;
 
 	*ret = NULL;
@@ -114,6 +116,13 @@ int operation_call(struct op *op, const struct operation *operation, json_t *inp
 	if (r < 0)
 		return r;
 	r = operation->handler(op, params, ret, err);
+#ifdef UNSHIP_FAILPOINTS
+	/* Test builds: what is described is what is answered. */
+	if (r == 0 && operation->answer && shape_check(operation->answer, *ret, err) < 0)
+		return err_in(err, "%s: the answer", operation->name);
+#endif
+	op->approval = approval;
+	op->breakglass = NULL;
 	tell_of_registry(op, *ret);
 	return r;
 }

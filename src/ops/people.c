@@ -1,6 +1,7 @@
 /* Principals: who they are, what they may, and their passwords. Administrators' work, about the whole project. What is written down is
  * who was granted what by whom; a password's hash goes to the store's credentials
  * in the same transaction. A new password ends the sessions of the old one. */
+#include "ops/answers.h"
 #include "ops/people.h"
 
 #include <string.h>
@@ -255,13 +256,13 @@ static int people_remove(struct op *op, const void *params, json_t **ret, struct
 }
 
 OPERATION(op_people_list, "people.list", "GET", "/people", PERMIT_ADMINISTER, "who may sign in, and what they were granted", no_fields,
-	struct people_params, people_list, .everywhere = true);
+	struct people_params, people_list, .everywhere = true, .answer = principal_list_shape);
 OPERATION(op_people_show, "people.show", "GET", "/people/{name}", PERMIT_ADMINISTER, "one principal and what they were granted",
-	name_fields, struct people_params, people_show, .everywhere = true);
+	name_fields, struct people_params, people_show, .everywhere = true, .answer = principal_shape);
 OPERATION(op_people_add, "people.add", "POST", "/people", PERMIT_ADMINISTER, "add a person or a service", add_fields, struct people_params,
-	people_add, .everywhere = true);
+	people_add, .everywhere = true, .answer = principal_shape, .creates = true);
 OPERATION(op_people_change, "people.change", "POST", "/people/{name}/change", PERMIT_ADMINISTER, "grant otherwise, or set a new password",
-	change_fields, struct people_params, people_change, .everywhere = true);
+	change_fields, struct people_params, people_change, .everywhere = true, .answer = principal_shape);
 OPERATION(op_people_remove, "people.remove", "DELETE", "/people/{name}", PERMIT_ADMINISTER,
 	"remove a principal: their tokens and sessions end at once", name_fields, struct people_params, people_remove, .everywhere = true,
-	.destructive = true);
+	.destructive = true, .answer = principal_removed_shape);

@@ -153,8 +153,7 @@ static int newer_run(const void *a, const void *b)
 {
 	const struct run_row *x = a, *y = b;
 
-	return x->requested_ms != y->requested_ms ? (x->requested_ms < y->requested_ms) - (x->requested_ms > y->requested_ms)
-						  : strcmp(y->id, x->id);
+	return (x->seq < y->seq) - (x->seq > y->seq);
 }
 
 static int newer_entry(const void *a, const void *b)
@@ -172,7 +171,7 @@ static void seen_sort(struct seen *seen, size_t limit, int (*compare)(const void
 		seen->count = MIN(seen->count, limit);
 }
 
-int op_runs(struct op *op, const char *environment, size_t limit, struct run_row **ret, size_t *ret_count, struct err *err)
+int op_runs(struct op *op, const char *environment, struct page page, struct run_row **ret, size_t *ret_count, struct err *err)
 {
 	struct seen seen = { .size = sizeof(struct run_row) };
 	struct workspace *workspace = op->workspace;
@@ -182,20 +181,20 @@ int op_runs(struct op *op, const char *environment, size_t limit, struct run_row
 	if (r < 0)
 		return r;
 	if (environment || op_sees_all(op))
-		return store_runs(workspace->store, op->ctx, environment, NULL, limit, ret, ret_count, err);
+		return store_runs_page(workspace->store, op->ctx, environment, NULL, page, ret, ret_count, err);
 	for (size_t i = 0; i < workspace->project->environment_count; i++) {
 		struct run_row *rows;
 		size_t count;
 
 		if (!op_sees(op, workspace->project->environments[i].name))
 			continue;
-		r = store_runs(workspace->store, op->ctx, workspace->project->environments[i].name, NULL, limit, &rows, &count, err);
+		r = store_runs_page(workspace->store, op->ctx, workspace->project->environments[i].name, NULL, page, &rows, &count, err);
 		if (r < 0)
 			return r;
 		if (count)
 			seen_add(op->ctx, &seen, rows, count);
 	}
-	seen_sort(&seen, limit, newer_run);
+	seen_sort(&seen, page.limit, newer_run);
 	*ret = (struct run_row *)(void *)seen.rows;
 	*ret_count = seen.count;
 	return 0;

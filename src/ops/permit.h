@@ -24,7 +24,7 @@ bool op_sees_all(const struct op *op);
 must_check int op_found(struct op *op, int r, const char *what, const char *given, const char *environment, struct err *err);
 
 /* The newest runs, and entries, that the caller may see; environment NULL: of all of them. */
-must_check int op_runs(struct op *op, const char *environment, size_t limit, struct run_row **ret, size_t *ret_count, struct err *err);
+must_check int op_runs(struct op *op, const char *environment, struct page page, struct run_row **ret, size_t *ret_count, struct err *err);
 must_check int op_entries(struct op *op, const struct entry_filter *filter, struct entry **ret, size_t *ret_count, struct err *err);
 
 /* Journals a refusal that is in `err`, and returns it; or why it could not be journalled. environment may be NULL. */

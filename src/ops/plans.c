@@ -1,4 +1,5 @@
 /* Plans: generate one from the difference between now and a target, check a file, write a runbook. None of them changes anything in the environment. */
+#include "ops/answers.h"
 #include "ops/document.h"
 #include "ops/permit.h"
 #include "ops/planning.h"
@@ -136,8 +137,8 @@ static int plans_runbook(struct op *op, const void *params, json_t **ret, struct
 
 OPERATION(op_plans_create, "plans.create", "POST", "/environments/{environment}/plans", PERMIT_PLAN,
 	"generate the plan of a rollback: what would change, and what speaks against it", create_fields, struct plans_params, plans_create,
-	.idempotent = true);
+	.idempotent = true, .answer = planning_shape);
 OPERATION(op_plans_check, "plans.check", "POST", "/plans/check", PERMIT_PLAN, "check a plan file", file_fields, struct plans_params,
-	plans_check, .anywhere = true, .idempotent = true);
+	plans_check, .anywhere = true, .idempotent = true, .answer = plan_check_shape);
 OPERATION(op_plans_runbook, "plans.runbook", "POST", "/plans/runbook", PERMIT_VIEW, "a readable runbook of a plan file", runbook_fields,
-	struct plans_params, plans_runbook, .idempotent = true);
+	struct plans_params, plans_runbook, .idempotent = true, .answer = runbook_shape);

@@ -19,8 +19,8 @@ extern const struct operation op_rollbacks_create, op_rollbacks_list, op_rollbac
 /* health.c */
 extern const struct operation op_health_check;
 /* flags.c */
-extern const struct operation op_flags_list, op_flags_set, op_flags_disable_group, op_flags_restore, op_flags_history,
-	op_flags_define, op_flags_show, op_flags_remove, op_flags_evaluate;
+extern const struct operation op_flags_list, op_flags_set, op_flags_disable_group, op_flags_restore, op_flags_history, op_flags_define,
+	op_flags_show, op_flags_remove, op_flags_evaluate;
 /* snapshots.c */
 extern const struct operation op_snapshots_list, op_snapshots_show, op_snapshots_verify, op_snapshots_restore, op_snapshots_export,
 	op_snapshots_prune;
@@ -32,6 +32,8 @@ extern const struct operation op_people_list, op_people_show, op_people_add, op_
 extern const struct operation op_tokens_create, op_tokens_list, op_tokens_revoke, op_sessions_list, op_sessions_revoke;
 /* approvals.c */
 extern const struct operation op_approvals_list, op_approvals_show, op_approvals_approve, op_approvals_reject, op_approvals_withdraw;
+/* alerts.c */
+extern const struct operation op_alerts_list;
 /* breakglass.c */
 extern const struct operation op_breakglass_open, op_breakglass_list, op_breakglass_close, op_breakglass_review;
 

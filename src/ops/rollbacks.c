@@ -1,4 +1,5 @@
 /* Rollbacks: the main job, and what people do with a run: look, resume, cancel, undo, approve, reject. */
+#include "ops/answers.h"
 #include "ops/resources.h"
 #include "ops/runs.h"
 
@@ -8,6 +9,7 @@
 #include "base/id.h"
 #include "base/text.h"
 #include "ops/gate.h"
+#include "ops/page.h"
 #include "ops/permit.h"
 
 struct rollback_params {
@@ -30,6 +32,7 @@ static const struct field create_fields[] = { FIELD_NAME(struct rollback_params,
 
 struct run_params {
 	const char *id, *environment, *step, *answer, *reason, *plan_hash;
+	const char *cursor;
 	int64_t limit;
 	bool force, dry_run;
 };
@@ -39,7 +42,8 @@ static const struct field show_fields[] = {
 };
 
 static const struct field list_fields[] = { FIELD_NAME(struct run_params, environment, OPTIONAL, "only this environment"),
-	FIELD_INT(struct run_params, limit, DEFAULT("20"), 1, 10000, "how many, newest first"), FIELD_END };
+	FIELD_INT(struct run_params, limit, DEFAULT("20"), 1, 10000, "how many, newest first"), FIELD_CURSOR(struct run_params, cursor),
+	FIELD_END };
 
 static const struct field resume_fields[] = { FIELD_STR(struct run_params, id, OPTIONAL,
 						      "run, by id or its beginning; the unfinished one when not given"),
@@ -122,6 +126,17 @@ static int nothing_to_do(struct op *op, const struct environment *environment, j
 	return 0;
 }
 
+/* Is it the plan that was looked at, and does nothing speak against it? */
+static int judge_plan(struct op *op, const struct rollback_params *p, const struct planning *planning, struct err *err)
+{
+	if (p->plan_hash && strcmp(p->plan_hash, planning->hash) != 0)
+		return err_set(err, ERR_CHANGED, "the plan now has hash %s, not %s: state or target changed since it was looked at",
+			planning->hash, p->plan_hash);
+	if (planning->generated.plan->step_count > 0 && findings_blocking(planning->findings) && !p->force)
+		return refuse(op, p, planning, err);
+	return 0;
+}
+
 static int rollbacks_create(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	const struct rollback_params *p = params;
@@ -153,16 +168,12 @@ static int rollbacks_create(struct op *op, const void *params, json_t **ret, str
 		return r;
 	}
 	*ret = planning_json(op, planning);
-	if (p->plan_hash && strcmp(p->plan_hash, planning->hash) != 0)
-		return err_set(err, ERR_CHANGED, "the plan now has hash %s, not %s: state or target changed since it was looked at",
-			planning->hash, p->plan_hash);
 	json_put_flag(*ret, "dryRun", p->dry_run);
+	r = judge_plan(op, p, planning, err);
+	if (r < 0 || p->dry_run)
+		return r;
 	if (planning->generated.plan->step_count == 0)
-		return p->dry_run ? 0 : nothing_to_do(op, environment, *ret, err);
-	if (p->dry_run)
-		return findings_blocking(planning->findings) && !p->force ? refuse(op, p, planning, err) : 0;
-	if (findings_blocking(planning->findings) && !p->force)
-		return refuse(op, p, planning, err);
+		return nothing_to_do(op, environment, *ret, err);
 	if (op->confirm) {
 		r = op->confirm(op->user, *ret, err);
 		if (r < 0)
@@ -201,16 +212,18 @@ static int rollbacks_list(struct op *op, const void *params, json_t **ret, struc
 {
 	const struct run_params *p = params;
 	struct run_row *rows;
-	bool carried_out;
+	bool carried_out, more;
+	struct page page;
 	json_t *list;
 	size_t count;
 	int r;
 
-	r = workspace_store(op->workspace, err);
+	r = page_read(p->cursor, p->limit, &page, err);
 	if (r == 0)
-		r = op_runs(op, p->environment, (size_t)p->limit, &rows, &count, err);
+		r = op_runs(op, p->environment, page, &rows, &count, err);
 	if (r < 0)
 		return r;
+	count = page_cut(&page, count, &more);
 	list = json_keep(op->ctx, json_array());
 	for (size_t i = 0; i < count; i++) {
 		json_t *item = row_json(op->ctx, &rows[i]);
@@ -223,6 +236,7 @@ static int rollbacks_list(struct op *op, const void *params, json_t **ret, struc
 			return r;
 	}
 	*ret = json_make(op->ctx, "{s:O}", "runs", list);
+	page_next(*ret, more, more ? rows[count - 1].seq : 0);
 	return 0;
 }
 
@@ -474,21 +488,21 @@ static int rollbacks_undo(struct op *op, const void *params, json_t **ret, struc
 }
 
 OPERATION(op_rollbacks_create, "rollbacks.create", "POST", "/environments/{environment}/rollbacks", PERMIT_EXECUTE,
-	"take an environment back to a deployment that works", create_fields, struct rollback_params, rollbacks_create,
-	.destructive = true);
+	"take an environment back to a deployment that works", create_fields, struct rollback_params, rollbacks_create, .destructive = true,
+	.answer = run_shape);
 OPERATION(op_rollbacks_list, "rollbacks.list", "GET", "/rollbacks", PERMIT_VIEW, "runs, newest first", list_fields, struct run_params,
-	rollbacks_list);
+	rollbacks_list, .answer = run_list_shape);
 OPERATION(op_rollbacks_show, "rollbacks.show", "GET", "/rollbacks/{id}", PERMIT_VIEW, "one run: its steps, phases, and what to do next",
-	show_fields, struct run_params, rollbacks_show);
+	show_fields, struct run_params, rollbacks_show, .answer = run_shape);
 OPERATION(op_rollbacks_resume, "rollbacks.resume", "POST", "/rollbacks/{id}/resume", PERMIT_EXECUTE,
 	"go on with a run that was interrupted or waits", resume_fields, struct run_params, rollbacks_resume, .destructive = true,
-	.idempotent = true);
+	.idempotent = true, .answer = run_shape);
 OPERATION(op_rollbacks_cancel, "rollbacks.cancel", "POST", "/rollbacks/{id}/cancel", PERMIT_EXECUTE, "stop a run and put everything back",
-	reason_fields, struct run_params, rollbacks_cancel, .destructive = true, .idempotent = true);
+	reason_fields, struct run_params, rollbacks_cancel, .destructive = true, .idempotent = true, .answer = run_shape);
 OPERATION(op_rollbacks_undo, "rollbacks.undo", "POST", "/rollbacks/{id}/undo", PERMIT_EXECUTE, "return to where a completed run started",
-	undo_fields, struct run_params, rollbacks_undo, .destructive = true);
+	undo_fields, struct run_params, rollbacks_undo, .destructive = true, .answer = run_shape);
 OPERATION(op_rollbacks_approve, "rollbacks.approve", "POST", "/rollbacks/{id}/approve", PERMIT_APPROVE,
 	"let a run that waits for approval go on", reason_fields, struct run_params, rollbacks_approve, .destructive = true,
-	.idempotent = true);
+	.idempotent = true, .answer = run_shape);
 OPERATION(op_rollbacks_reject, "rollbacks.reject", "POST", "/rollbacks/{id}/reject", PERMIT_APPROVE, "refuse a run that waits for approval",
-	reason_fields, struct run_params, rollbacks_reject, .destructive = true, .idempotent = true);
+	reason_fields, struct run_params, rollbacks_reject, .destructive = true, .idempotent = true, .answer = run_shape);

@@ -17,6 +17,8 @@
 #include "snapshot/snapshot.h"
 
 #define NOTIFY_PATIENCE_MS 5000
+#define HAND_OVER_MS       1000
+#define HAND_OVER_LOOK_MS  2
 
 struct carrier {
 	struct op *op;
@@ -255,7 +257,9 @@ int run_outcome(json_t *answer, struct err *err)
 			message ? message : "refused");
 	case RUN_RESTORED:
 		return err_set(err, ERR_RESTORED, "%s",
-			message ? message : json_flag(json_object_get(answer, "run"), "cancelled", false) ? "cancelled" : "failed");
+			message                                                                 ? message
+				: json_flag(json_object_get(answer, "run"), "cancelled", false) ? "cancelled"
+												: "failed");
 	case RUN_WAITING:
 		return err_set(err, ERR_NEEDS_PERSON, "the run waits for a person: `unship status %s` says for what", id);
 	default:
@@ -283,6 +287,24 @@ static int begin_snapshot(struct op *op, const char *run_id, const struct enviro
 	return snapshot_begin(op->workspace->places.snapshot_root, &metadata, err);
 }
 
+/* Whoever it was handed to holds it in a moment; until then an answer would say that nobody carries it out. */
+static int await_holder(struct op *op, const struct environment *environment, const char *run_id, struct err *err)
+{
+	const char *claim = runner_claim_name(op->ctx, environment->name), *holder = NULL;
+	int64_t until_ms = clock_mono_ms() + HAND_OVER_MS;
+	struct run_row row;
+	int r;
+
+	for (;;) {
+		r = store_run(op->workspace->store, op->ctx, run_id, &row, err);
+		if (r == 0)
+			r = store_holder(op->workspace->store, op->ctx, claim, &holder, err);
+		if (r < 0 || holder || row.ended_ms || !strcmp(row.status, run_status_name(RUN_WAITING)) || clock_mono_ms() >= until_ms)
+			return r;
+		clock_sleep_ms(HAND_OVER_LOOK_MS);
+	}
+}
+
 /* Somebody else carries it out. The answer tells how it stands when the hand-over returns: a surface may wait for the end there, or not. */
 static int hand_over(struct op *op, const struct environment *environment, const char *run_id, json_t **ret, struct err *err)
 {
@@ -290,8 +312,23 @@ static int hand_over(struct op *op, const struct environment *environment, const
 
 	r = op->hand_over(op->user, environment->name, run_id, err);
 	if (r == 0)
+		r = await_holder(op, environment, run_id, err);
+	if (r == 0)
 		r = run_answer(op, run_id, ret, err);
 	return r < 0 ? err_in(err, "run %s", run_id) : run_outcome(*ret, err);
+}
+
+/* Which start of the machine this is; NULL where it cannot be told. */
+static const char *boot_id(const void *ctx)
+{
+	struct err ignored = ERR_INIT;
+	char *text;
+	size_t size;
+
+	if (fs_read(ctx, "/proc/sys/kernel/random/boot_id", 256, &text, &size, &ignored) < 0)
+		return NULL;
+	text[strcspn(text, "\n")] = '\0';
+	return *text ? text : NULL;
 }
 
 int run_carry_out(struct op *op, const struct environment *environment, const char *run_id, json_t **ret, struct err *err)
@@ -303,6 +340,7 @@ int run_carry_out(struct op *op, const struct environment *environment, const ch
 		.environment = environment,
 		.places = op->workspace->places,
 		.actor = op->actor,
+		.boot = boot_id(op->ctx),
 		.seal = seal_snapshot,
 		.accompany = accompany_end,
 		.watch = forward_watch,

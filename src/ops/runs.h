@@ -12,12 +12,12 @@ must_check int run_request(struct op *op, const struct environment *environment,
 /* Runs or resumes it until it ended or waits. The answer is run_answer's. The error says how it ended: none, ERR_RESTORED, ERR_NEEDS_PERSON, ERR_CHANGED or ERR_REFUSED. */
 must_check int run_carry_out(struct op *op, const struct environment *environment, const char *run_id, json_t **ret, struct err *err);
 struct take_back {
-	const char *only;   /* just this component; NULL: all */
-	const char *reason; /* NULL: that it is an undo */
+	const char *only;      /* just this component; NULL: all */
+	const char *reason;    /* NULL: that it is an undo */
 	const char *plan_hash; /* ERR_CHANGED unless plan and observed state still have it; NULL: whatever they are */
-	bool verify;        /* ask the probes at the end: when they fail, it is taken back */
-	bool force;         /* somebody said that they shall not be asked; kept with the run */
-	bool dry_run;       /* everything up to the first change */
+	bool verify;           /* ask the probes at the end: when they fail, it is taken back */
+	bool force;            /* somebody said that they shall not be asked; kept with the run */
+	bool dry_run;          /* everything up to the first change */
 };
 /* Takes a former run back (P12, and the restoring of a snapshot): a run of its own, whose steps each return one step's subject to what the former run captured, in reverse order, and whose last step asks the
  * probes, as that of a rollback does. Shows plan and findings to op->confirm first. ERR_INVALID when the former run touched nothing. */

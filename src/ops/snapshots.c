@@ -1,4 +1,5 @@
 /* Snapshots: what was captured before each run. Listed from the journal, looked at, verified, restored (as a run of its own, journalled and recoverable like any other), exported, pruned. */
+#include "ops/answers.h"
 #include "ops/resources.h"
 #include "ops/runs.h"
 
@@ -223,14 +224,15 @@ static int snapshots_prune(struct op *op, const void *params, json_t **ret, stru
 }
 
 OPERATION(op_snapshots_list, "snapshots.list", "GET", "/snapshots", PERMIT_VIEW, "what was captured before each run", list_fields,
-	struct snapshot_params, snapshots_list);
+	struct snapshot_params, snapshots_list, .answer = snapshot_list_shape);
 OPERATION(op_snapshots_show, "snapshots.show", "GET", "/snapshots/{id}", PERMIT_VIEW, "one snapshot with its files", id_fields,
-	struct snapshot_params, snapshots_show);
+	struct snapshot_params, snapshots_show, .answer = snapshot_shape);
 OPERATION(op_snapshots_verify, "snapshots.verify", "POST", "/snapshots/{id}/verify", PERMIT_VIEW, "compare every file with the manifest",
-	id_fields, struct snapshot_params, snapshots_verify, .idempotent = true);
+	id_fields, struct snapshot_params, snapshots_verify, .idempotent = true, .answer = snapshot_check_shape);
 OPERATION(op_snapshots_restore, "snapshots.restore", "POST", "/snapshots/{id}/restore", PERMIT_EXECUTE,
-	"put back what was captured before a run", restore_fields, struct snapshot_params, snapshots_restore, .destructive = true);
+	"put back what was captured before a run", restore_fields, struct snapshot_params, snapshots_restore, .destructive = true,
+	.answer = run_shape);
 OPERATION(op_snapshots_export, "snapshots.export", "POST", "/snapshots/{id}/export", PERMIT_EXECUTE, "copy a snapshot to a directory",
-	export_fields, struct snapshot_params, snapshots_export);
+	export_fields, struct snapshot_params, snapshots_export, .answer = exported_shape);
 OPERATION(op_snapshots_prune, "snapshots.prune", "POST", "/snapshots/prune", PERMIT_ADMINISTER, "remove old snapshots", prune_fields,
-	struct snapshot_params, snapshots_prune, .everywhere = true, .destructive = true, .idempotent = true);
+	struct snapshot_params, snapshots_prune, .everywhere = true, .destructive = true, .idempotent = true, .answer = pruned_shape);

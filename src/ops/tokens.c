@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/text.h"
+#include "ops/answers.h"
 #include "ops/people.h"
 #include "ops/permit.h"
 #include "ops/resources.h"
@@ -284,12 +285,12 @@ static int sessions_revoke(struct op *op, const void *params, json_t **ret, stru
 }
 
 OPERATION(op_tokens_create, "tokens.create", "POST", "/tokens", PERMIT_VIEW, "make a token; it is shown this once", create_fields,
-	struct tokens_params, tokens_create, .fresh = true);
+	struct tokens_params, tokens_create, .fresh = true, .answer = token_shape, .creates = true);
 OPERATION(op_tokens_list, "tokens.list", "GET", "/tokens", PERMIT_VIEW, "tokens, their permissions, when they were used last", list_fields,
-	struct tokens_params, tokens_list);
+	struct tokens_params, tokens_list, .answer = token_list_shape);
 OPERATION(op_tokens_revoke, "tokens.revoke", "POST", "/tokens/{id}/revoke", PERMIT_VIEW, "end a token at once", revoke_fields,
-	struct tokens_params, tokens_revoke, .destructive = true);
+	struct tokens_params, tokens_revoke, .destructive = true, .answer = token_revoked_shape);
 OPERATION(op_sessions_list, "sessions.list", "GET", "/sessions", PERMIT_VIEW, "who is signed in, and where", list_fields,
-	struct tokens_params, sessions_list);
+	struct tokens_params, sessions_list, .answer = session_list_shape);
 OPERATION(op_sessions_revoke, "sessions.revoke", "POST", "/sessions/{id}/revoke", PERMIT_VIEW, "sign somebody out at once", revoke_fields,
-	struct tokens_params, sessions_revoke, .destructive = true);
+	struct tokens_params, sessions_revoke, .destructive = true, .answer = session_revoked_shape);

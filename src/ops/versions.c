@@ -3,6 +3,7 @@
  * or of one of its components is the tag's name, with or without its leading v.
  *
  * Distances are counted from what runs in the environment, when its commit is known; else from HEAD. */
+#include "ops/answers.h"
 #include "ops/resources.h"
 
 #include <string.h>
@@ -261,4 +262,4 @@ static int versions_list(struct op *op, const void *params, json_t **ret, struct
 }
 
 OPERATION(op_versions_list, "versions.list", "GET", "/versions", PERMIT_VIEW, "versions found in Git, beside what ran where", list_fields,
-	struct versions_params, versions_list, .anywhere = true);
+	struct versions_params, versions_list, .anywhere = true, .answer = versions_shape);

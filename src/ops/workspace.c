@@ -189,7 +189,7 @@ int workspace_run_id(struct op *op, const char *given, const char **ret, struct 
 			*ret = row.id;
 		return r;
 	}
-	r = op_runs(op, NULL, 1, &rows, &count, err);
+	r = op_runs(op, NULL, (struct page){ .limit = 1 }, &rows, &count, err);
 	if (r < 0)
 		return r;
 	if (!count)

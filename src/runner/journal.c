@@ -241,6 +241,25 @@ static bool is_certain(int r)
 	return r == -ERR_CONFLICT || r == -ERR_INVALID || r == -ERR_REFUSED;
 }
 
+/* Waits until the store answers again, and looks whether the entries are there after all. */
+static int go_through_failure(struct active *a, struct entry *entries, size_t count, int r, bool *found, struct err *cause)
+{
+	while (r < 0) {
+		if (is_certain(r) || r == -ERR_CORRUPT)
+			return r;
+		r = be_patient(a, cause);
+		if (r == 0)
+			r = active_pause(a, STORE_RETRY_MS, cause);
+		if (r == 0)
+			r = active_keep_claim(a, false, cause);
+		if (r < 0)
+			return r;
+		*cause = (struct err)ERR_INIT;
+		r = catch_up(a, entries, count, found, cause);
+	}
+	return 0;
+}
+
 static int commit(struct active *a, struct entry *entries, size_t count, bool soon, struct err *err)
 {
 	struct journal *journal = a->runner->journal;
@@ -260,18 +279,10 @@ static int commit(struct active *a, struct entry *entries, size_t count, bool so
 			a->failing_since_ms = 0;
 			return fold_appended(a, entries, count, err);
 		}
-		while (r < 0) {
-			if (is_certain(r) || r == -ERR_CORRUPT)
-				goto failed;
-			r = be_patient(a, &cause);
-			if (r == 0)
-				r = active_pause(a, STORE_RETRY_MS, &cause);
-			if (r == 0)
-				r = active_keep_claim(a, false, &cause);
-			if (r < 0)
-				goto failed;
-			cause = ERR_INIT;
-			r = catch_up(a, entries, count, &found, &cause);
+		r = go_through_failure(a, entries, count, r, &found, &cause);
+		if (r < 0) {
+			*err = cause;
+			return r;
 		}
 		if (found) {
 			a->unsettled = append == journal->ops->append_soon;
@@ -283,9 +294,6 @@ static int commit(struct active *a, struct entry *entries, size_t count, bool so
 			entries[i].previous = entries[i].hash = NULL;
 		}
 	}
-failed:
-	*err = cause;
-	return r;
 }
 
 int active_commit(struct active *a, struct entry *entries, size_t count, struct err *err)

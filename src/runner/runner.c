@@ -342,6 +342,21 @@ static int64_t next_look(const struct active *a, int64_t wait_ms)
 	return MIN(MIN(next_ms, wait_ms), health_next_ms(a));
 }
 
+/* What is due before the next decision: outcomes, what others wrote, probes. */
+static int catch_up_with_all(struct active *a, struct err *err)
+{
+	int r;
+
+	r = take_late_results(a, err);
+	if (r == 0)
+		r = active_flush(a, err);
+	if (r == 0)
+		r = active_poll(a, true, err);
+	if (r == 0 && !is_at_rest(a))
+		r = health_tick(a, err);
+	return r;
+}
+
 static int go_on(struct active *a, struct err *err)
 {
 	int64_t wait_ms;
@@ -357,15 +372,9 @@ static int go_on(struct active *a, struct err *err)
 			continue;
 		}
 		if (r == 0)
-			r = take_late_results(a, err);
-		if (r == 0)
-			r = active_flush(a, err);
-		if (r == 0)
-			r = active_poll(a, true, err);
+			r = catch_up_with_all(a, err);
 		if (r == 0 && is_at_rest(a))
 			break;
-		if (r == 0)
-			r = health_tick(a, err);
 		if (r == 0)
 			r = decide(a, &wait_ms, err);
 		if (r == 0 && wait_ms)
@@ -403,6 +412,17 @@ static void on_log(void *user, uint64_t id, enum log_level level, const char *me
 
 /* ---- the way in ---- */
 
+static json_t *start_data(const struct active *a)
+{
+	const char *boot = a->runner->boot;
+	json_t *data = json_make(a->ctx, "{s:s, s:b}", "holder", a->claim.holder ? a->claim.holder : "", "resumed", a->run->starts > 0);
+
+	json_put_str(data, "boot", boot);
+	if (boot && a->run->boot && strcmp(boot, a->run->boot) != 0)
+		json_object_set_new(data, "again", run_steps_lost_with_boot(a->run));
+	return data;
+}
+
 static int carry_run_out(struct active *a, const char *run_id, struct err *err)
 {
 	struct journal *journal = a->runner->journal;
@@ -415,9 +435,7 @@ static int carry_run_out(struct active *a, const char *run_id, struct err *err)
 	FAILPOINT("runner.claimed");
 	a->memories = mem_array(a->ctx, struct memory, a->run->plan->step_count);
 	if (!is_at_rest(a)) {
-		r = commit_one(a, ENTRY_RUN_STARTED,
-			json_make(a->ctx, "{s:s, s:b}", "holder", a->claim.holder ? a->claim.holder : "", "resumed", a->run->starts > 0),
-			err);
+		r = commit_one(a, ENTRY_RUN_STARTED, start_data(a), err);
 		if (r == 0)
 			FAILPOINT("run.started_committed");
 		if (r == 0)

@@ -19,7 +19,9 @@ struct runner {
 	struct executor *executor;
 	const struct environment *environment;
 	struct call_places places;
-	const char *actor;         /* who runs it */
+	const char *actor; /* who runs it */
+	const char *
+		boot; /* which start of the machine this is; NULL: not known. A run that is taken up after another one looks again at the services that it started */
 	int64_t lease_ms;          /* default 15 s */
 	int64_t store_patience_ms; /* default 30 s */
 	/* Writes the snapshot's manifest and makes it durable; fills details for snapshot.taken ({files, bytes, manifest}). */

@@ -283,7 +283,7 @@ int store_deployment(struct store *store, const void *ctx, const char *id, struc
 	return single.found ? 0 : err_set(err, ERR_NOT_FOUND, "there is no deployment '%s'", id);
 }
 
-int store_deployments(struct store *store, const void *ctx, const char *environment, size_t limit, struct deployment ***ret,
+int store_deployments_page(struct store *store, const void *ctx, const char *environment, struct page page, struct deployment ***ret,
 	size_t *ret_count, struct err *err)
 {
 	struct gather rows = { .ctx = ctx, .size = sizeof(struct deployment), .read = read_deployment };
@@ -291,8 +291,9 @@ int store_deployments(struct store *store, const void *ctx, const char *environm
 	int r;
 
 	r = sql_each(store->sql, err, gather_row, &rows,
-		"SELECT " DEPLOYMENT_COLUMNS " FROM deployments WHERE environment = $1 ORDER BY seq DESC LIMIT $2", SQL_T(environment),
-		SQL_I(limit ? (int64_t)limit : INT64_MAX));
+		"SELECT " DEPLOYMENT_COLUMNS " FROM deployments WHERE environment = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
+		SQL_T(environment), SQL_I(page.before_seq ? page.before_seq : INT64_MAX),
+		SQL_I(page.limit ? (int64_t)page.limit : INT64_MAX));
 	if (r < 0)
 		return r;
 	list = mem_array(ctx, struct deployment *, rows.count + 1);

@@ -9,7 +9,7 @@
 
 #define FLAG_COLUMNS   "flag_key, flag_group, state, changed_ms, changed_by, reason"
 #define ROW_COLUMNS    FLAG_COLUMNS ", definition"
-#define CHANGE_COLUMNS "id, feature_name, previous_state, new_state, reason, rolled_back_by, rolled_back_at, restored_at"
+#define CHANGE_COLUMNS "id, feature_name, previous_state, new_state, reason, rolled_back_by, rolled_back_at, restored_at, seq"
 
 static int read_flag(const void *ctx, const struct sql_value *columns, void *ret, struct err *err)
 {
@@ -37,6 +37,7 @@ static int read_change(const void *ctx, const struct sql_value *columns, void *r
 		.rolled_back_by = mem_strdup(ctx, columns[5].text),
 		.rolled_back_ms = columns[6].integer,
 		.restored_ms = columns[7].type == SQL_INT ? columns[7].integer : 0,
+		.seq = columns[8].integer,
 	};
 	return 0;
 }
@@ -320,15 +321,16 @@ int store_flags_disable_group(struct store *store, const char *environment, cons
 	return r;
 }
 
-int store_flag_history(struct store *store, const void *ctx, const char *environment, size_t limit, struct flag_change **ret,
+int store_flag_history_page(struct store *store, const void *ctx, const char *environment, struct page page, struct flag_change **ret,
 	size_t *ret_count, struct err *err)
 {
 	struct gather rows = { .ctx = ctx, .size = sizeof(struct flag_change), .read = read_change };
 	int r;
 
 	r = sql_each(store->sql, err, gather_row, &rows,
-		"SELECT " CHANGE_COLUMNS " FROM feature_rollbacks WHERE environment = $1 ORDER BY seq DESC LIMIT $2", SQL_T(environment),
-		SQL_I(limit ? (int64_t)limit : INT64_MAX));
+		"SELECT " CHANGE_COLUMNS " FROM feature_rollbacks WHERE environment = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
+		SQL_T(environment), SQL_I(page.before_seq ? page.before_seq : INT64_MAX),
+		SQL_I(page.limit ? (int64_t)page.limit : INT64_MAX));
 	if (r < 0)
 		return r;
 	*ret = (struct flag_change *)(void *)rows.rows;

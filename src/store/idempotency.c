@@ -39,8 +39,7 @@ static int begin_locked(struct store *store, const void *ctx, const char *id, co
 	if (r < 0)
 		return r;
 	found->row.running = single.found && !found->row.status && found->holder && !claim_holder_dead(ctx, handle->holder, found->holder);
-	*ret_mine = !single.found ||
-		(!found->row.status && !found->row.running && !found->row.first_seq && !strcmp(found->row.hash, hash));
+	*ret_mine = !single.found || (!found->row.status && !found->row.running && !found->row.first_seq && !strcmp(found->row.hash, hash));
 	if (!*ret_mine)
 		return 0;
 	return sql_do(store->sql, err,

@@ -19,7 +19,7 @@ struct request_row {
 must_check int store_request_begin(struct store *store, const void *ctx, const char *id, const char *hash, int64_t expires_ms,
 	struct request_row *ret, bool *ret_mine, struct err *err);
 /* status 0: it was not answered for good, and may be tried again. */
-must_check int store_request_end(struct store *store, const char *id, int status, const char *type, const char *answer, const char *location,
-	struct err *err);
+must_check int store_request_end(struct store *store, const char *id, int status, const char *type, const char *answer,
+	const char *location, struct err *err);
 
 #endif

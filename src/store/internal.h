@@ -110,6 +110,7 @@ int fold_approval(struct handle *handle, const void *ctx, const struct entry *en
 int fold_breakglass_opened(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
 int fold_breakglass_closed(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
 int fold_breakglass_reviewed(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
+int fold_signal_alert(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err);
 /* A text member that a fold cannot do without: ERR_INVALID names kind and member. */
 must_check int entry_need(const struct entry *entry, const char *member, const char **ret, struct err *err);
 

@@ -251,10 +251,14 @@ static int journal_read(struct journal *journal, const void *ctx, const struct e
 	struct gather rows = { .ctx = ctx, .size = sizeof(struct entry), .read = read_entry };
 	_cleanup_talloc_ char *statement = mem_strdup(NULL, "SELECT " ENTRY_COLUMNS " FROM entries WHERE seq > $1");
 	_cleanup_talloc_ char *beginning = NULL;
-	struct sql_value values[5] = { SQL_I(filter->after_seq) };
+	struct sql_value values[6] = { SQL_I(filter->after_seq) };
 	size_t count = 1;
 	int r;
 
+	if (filter->before_seq) {
+		values[count++] = SQL_I(filter->before_seq);
+		statement = mem_appendf(statement, " AND seq < $%zu", count);
+	}
 	if (filter->run) {
 		values[count++] = SQL_T(filter->run);
 		statement = mem_appendf(statement, " AND run = $%zu", count);

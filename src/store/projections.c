@@ -48,6 +48,7 @@ static const struct projection projections[] = {
 	{ ENTRY_BREAKGLASS_OPENED, fold_breakglass_opened, false },
 	{ ENTRY_BREAKGLASS_CLOSED, fold_breakglass_closed, false },
 	{ ENTRY_BREAKGLASS_REVIEWED, fold_breakglass_reviewed, false },
+	{ ENTRY_SIGNAL_ALERT, fold_signal_alert, false },
 };
 
 /* Everything that the folds fill. */
@@ -66,6 +67,7 @@ static const char *const emptying[] = {
 	"DELETE FROM approvals",
 	"DELETE FROM approval_entries",
 	"DELETE FROM breakglasses",
+	"DELETE FROM alerts",
 };
 
 int projections_fold(struct handle *handle, const void *ctx, const struct entry *entry, struct err *err)

@@ -8,7 +8,7 @@
 
 #define RUN_COLUMNS \
 	"id, environment, status, plan_id, from_deployment, to_deployment, reason, actor, message, undo_of, requested_ms, " \
-	"started_ms, ended_ms, changed, ended"
+	"started_ms, ended_ms, changed, ended, seq"
 
 static int read_run(const void *ctx, const struct sql_value *columns, void *ret, struct err *err)
 {
@@ -30,6 +30,7 @@ static int read_run(const void *ctx, const struct sql_value *columns, void *ret,
 		.started_ms = columns[11].type == SQL_INT ? columns[11].integer : 0,
 		.ended_ms = columns[12].type == SQL_INT ? columns[12].integer : 0,
 		.changed = columns[13].integer != 0,
+		.seq = columns[15].integer,
 	};
 	r = column_json(ctx, &columns[14], &row->ended, err);
 	return r < 0 ? err_in(err, "run %s", row->id) : 0;
@@ -190,21 +191,22 @@ int fold_run_ended(struct handle *handle, const void *ctx, const struct entry *e
 	return deployments_set_present(handle, row.environment, row.to, err);
 }
 
-int store_runs(struct store *store, const void *ctx, const char *environment, const char *status, size_t limit, struct run_row **ret,
-	size_t *ret_count, struct err *err)
+int store_runs_page(struct store *store, const void *ctx, const char *environment, const char *status, struct page page,
+	struct run_row **ret, size_t *ret_count, struct err *err)
 {
 	struct gather rows = { .ctx = ctx, .size = sizeof(struct run_row), .read = read_run };
-	int64_t most = limit ? (int64_t)limit : INT64_MAX;
+	int64_t most = page.limit ? (int64_t)page.limit : INT64_MAX, before = page.before_seq ? page.before_seq : INT64_MAX;
 	int r;
 
 	if (environment)
 		r = sql_each(store->sql, err, gather_row, &rows,
-			"SELECT " RUN_COLUMNS " FROM runs WHERE environment = $1 AND ($2 = '' OR status = $2) ORDER BY seq DESC LIMIT $3",
-			SQL_T(environment), SQL_T(status ? status : ""), SQL_I(most));
+			"SELECT " RUN_COLUMNS
+			" FROM runs WHERE environment = $1 AND seq < $2 AND ($3 = '' OR status = $3) ORDER BY seq DESC LIMIT $4",
+			SQL_T(environment), SQL_I(before), SQL_T(status ? status : ""), SQL_I(most));
 	else
 		r = sql_each(store->sql, err, gather_row, &rows,
-			"SELECT " RUN_COLUMNS " FROM runs WHERE $1 = '' OR status = $1 ORDER BY seq DESC LIMIT $2",
-			SQL_T(status ? status : ""), SQL_I(most));
+			"SELECT " RUN_COLUMNS " FROM runs WHERE seq < $1 AND ($2 = '' OR status = $2) ORDER BY seq DESC LIMIT $3",
+			SQL_I(before), SQL_T(status ? status : ""), SQL_I(most));
 	if (r < 0)
 		return r;
 	*ret = (struct run_row *)(void *)rows.rows;

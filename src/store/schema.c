@@ -2,7 +2,7 @@
  * All migrations that a store lacks are one transaction.
  *
  * Text for every database: BIGINT, TEXT, DOUBLE PRECISION; booleans are 0 and 1; times are milliseconds since 1970; JSON is TEXT.
- * `entries`, `head`, `claims`, `registry_file`, `credentials` and `requests` are kept; everything else is made from the entries and is listed in projections.c. */
+ * `entries`, `head`, `claims`, `registry_file`, `credentials`, `requests` and `sinks` are kept; everything else is made from the entries and is listed in projections.c. */
 #include "store/internal.h"
 
 #include "base/clock.h"
@@ -95,12 +95,23 @@ static const char *const migration_requests[] = {
 	NULL,
 };
 
+/* What monitoring said (alerts.h), and how far those have got that are told (sinks.h). */
+static const char *const migration_signals[] = {
+	"CREATE TABLE alerts (hook TEXT NOT NULL, fingerprint TEXT NOT NULL, environment TEXT, firing BIGINT NOT NULL, labels TEXT NOT NULL,"
+	" annotations TEXT NOT NULL, url TEXT, started_ms BIGINT NOT NULL, ended_ms BIGINT, changed_ms BIGINT NOT NULL, seq BIGINT NOT NULL,"
+	" PRIMARY KEY (hook, fingerprint, started_ms))",
+	"CREATE INDEX alerts_newest ON alerts (seq)",
+	"CREATE TABLE sinks (name TEXT NOT NULL PRIMARY KEY, seq BIGINT NOT NULL, moved_ms BIGINT NOT NULL)",
+	NULL,
+};
+
 /* The first has number 1. */
 static const char *const *const migrations[] = {
 	migration_1,
 	migration_access,
 	migration_flag_definitions,
 	migration_requests,
+	migration_signals,
 };
 
 int schema_newest(void)

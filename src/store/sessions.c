@@ -235,6 +235,9 @@ int fold_login_refused(struct handle *handle, const void *ctx, const struct entr
 	bool limited = !strcmp(json_str(entry->data, "reason", ""), "limited");
 	int r;
 
+	/* Another party did not vouch for somebody: no secret of ours was guessed at. */
+	if (!strcmp(json_str(entry->data, "method", ""), "oidc"))
+		return 0;
 	r = count_failure(handle, login_key(ctx, LOGIN_BY_NAME, name, NULL), entry->wall_ms, limited, err);
 	if (r == 0)
 		r = count_failure(handle, login_key(ctx, name ? LOGIN_BY_ADDRESS : LOGIN_BY_TOKEN, NULL, origin), entry->wall_ms, limited,

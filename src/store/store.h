@@ -19,8 +19,9 @@ struct store {
 	/* Told after every transaction that was committed over this connection, on its thread; took_us: from its beginning. Set by whoever opened it; NULL: nobody. */
 	void (*committed)(void *user, int64_t took_us);
 	void *committed_user;
-	const char *request;           /* row of `requests` in which appended entries are noted (store/idempotency.h); NULL: none */
-	const char *registry_trouble; /* why the registry file is not in step with the journal since the last change or the opening; NULL: it is */
+	const char *request; /* row of `requests` in which appended entries are noted (store/idempotency.h); NULL: none */
+	const char *
+		registry_trouble; /* why the registry file is not in step with the journal since the last change or the opening; NULL: it is */
 };
 
 /* Opens or creates. `address`: "sqlite:PATH" or a path. Migrates an older schema forward in one transaction; a newer one is ERR_NEWER and untouched. Registry file beside the database is kept in step when `registry_path`. */
@@ -44,11 +45,22 @@ must_check int store_verify(struct store *store, int64_t *ret_count, char ret_he
 /* Empties the projections and folds the journal into them again. */
 must_check int store_rebuild(struct store *store, struct err *err);
 
+/* A page of a list that is told newest first: at most `limit` rows (0: all), older than `before_seq` (0: from the newest). */
+struct page {
+	size_t limit;
+	int64_t before_seq;
+};
+
 /* Deployments. Ids may be shortened to a unique beginning, after the prefix too ("dep-01jd"); ERR_NOT_FOUND, ERR_AMBIGUOUS. */
 must_check int store_deployment(struct store *store, const void *ctx, const char *id, struct deployment *ret, struct err *err);
 /* Newest lineage first; limit 0: all. Array of pointers in ctx. */
-must_check int store_deployments(struct store *store, const void *ctx, const char *environment, size_t limit, struct deployment ***ret,
-	size_t *ret_count, struct err *err);
+must_check int store_deployments_page(struct store *store, const void *ctx, const char *environment, struct page page,
+	struct deployment ***ret, size_t *ret_count, struct err *err);
+must_check static inline int store_deployments(struct store *store, const void *ctx, const char *environment, size_t limit,
+	struct deployment ***ret, size_t *ret_count, struct err *err)
+{
+	return store_deployments_page(store, ctx, environment, (struct page){ .limit = limit }, ret, ret_count, err);
+}
 /* Last stable by evidence: newest succeeded, passing, not quarantined one that is not `except` (may be NULL). ERR_NOT_FOUND. By index: under 1 ms with 1,000,000 deployments. */
 must_check int store_last_stable(struct store *store, const void *ctx, const char *environment, const char *except, struct deployment *ret,
 	struct err *err);
@@ -57,13 +69,19 @@ must_check int store_present(struct store *store, const void *ctx, const char *e
 
 struct run_row {
 	const char *id, *environment, *status, *plan_id, *from, *to, *reason, *actor, *message, *undo_of;
+	int64_t seq; /* of the entry that requested it */
 	int64_t requested_ms, started_ms, ended_ms;
 	bool changed;
 	json_t *ended;
 };
 /* Newest first. environment and status may be NULL. */
-must_check int store_runs(struct store *store, const void *ctx, const char *environment, const char *status, size_t limit,
+must_check int store_runs_page(struct store *store, const void *ctx, const char *environment, const char *status, struct page page,
 	struct run_row **ret, size_t *ret_count, struct err *err);
+must_check static inline int store_runs(struct store *store, const void *ctx, const char *environment, const char *status, size_t limit,
+	struct run_row **ret, size_t *ret_count, struct err *err)
+{
+	return store_runs_page(store, ctx, environment, status, (struct page){ .limit = limit }, ret, ret_count, err);
+}
 /* By id or its unique beginning. */
 must_check int store_run(struct store *store, const void *ctx, const char *id, struct run_row *ret, struct err *err);
 /* The unfinished run of an environment; ERR_NOT_FOUND. Two unfinished runs of one environment cannot be: run.requested is refused with ERR_CONFLICT naming the other (P8). */
@@ -78,7 +96,7 @@ struct flag_row {
 	int64_t changed_ms;
 	const char *changed_by, *reason;
 	json_t *definition; /* core/flag.h; NULL: it was set and never defined */
-}; /* state: "true", "false" or a variant */
+};                          /* state: "true", "false" or a variant */
 must_check int store_flags(struct store *store, const void *ctx, const char *environment, const char *group, struct flag_row **ret,
 	size_t *ret_count, struct err *err);
 must_check int store_flag(struct store *store, const void *ctx, const char *environment, const char *key, struct flag_row *ret,
@@ -102,10 +120,16 @@ must_check int store_flags_disable_group(struct store *store, const char *enviro
 /* S4's feature_rollbacks. Newest first. */
 struct flag_change {
 	const char *id, *feature_name, *previous_state, *new_state, *reason, *rolled_back_by;
+	int64_t seq; /* of the entry that changed it */
 	int64_t rolled_back_ms, restored_ms;
 };
-must_check int store_flag_history(struct store *store, const void *ctx, const char *environment, size_t limit, struct flag_change **ret,
-	size_t *ret_count, struct err *err);
+must_check int store_flag_history_page(struct store *store, const void *ctx, const char *environment, struct page page,
+	struct flag_change **ret, size_t *ret_count, struct err *err);
+must_check static inline int store_flag_history(struct store *store, const void *ctx, const char *environment, size_t limit,
+	struct flag_change **ret, size_t *ret_count, struct err *err)
+{
+	return store_flag_history_page(store, ctx, environment, (struct page){ .limit = limit }, ret, ret_count, err);
+}
 /* Puts the flag back to the state before change `id`. */
 must_check int store_flag_restore(struct store *store, const char *environment, const char *id, const char *actor, const char *reason,
 	struct err *err);

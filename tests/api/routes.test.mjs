@@ -168,6 +168,43 @@ describe('answers', () => {
   })
 })
 
+describe('pages', () => {
+  const all = async (path, member) => {
+    const pages = []
+    let cursor
+    do {
+      const { json } = await server.fetch(`${path}?limit=3${cursor ? `&cursor=${cursor}` : ''}`)
+      pages.push(json[member])
+      cursor = json.next
+    } while (cursor && pages.length < 100)
+    return pages
+  }
+
+  before(async () => {
+    for (let i = 0; i < 8; i++) {
+      await server.fetch('/api/v1/environments/production/flags/paged', { method: 'PUT', body: { state: i % 2 ? 'on' : 'off' } })
+      await server.fetch('/api/v1/environments/production/deployments', { method: 'POST', body: { version: `1.${i}.0` } })
+    }
+  })
+
+  for (const [path, member, key] of [['/api/v1/audit', 'entries', 'seq'], ['/api/v1/environments/production/flags/history', 'changes', 'id'], ['/api/v1/environments/production/deployments', 'deployments', 'id']]) {
+    it(`of ${path} are all of it, in order, nothing twice`, async () => {
+      const whole = (await server.fetch(`${path}?limit=1000`)).json
+      const pages = await all(path, member)
+
+      assert.equal(whole.next, undefined)
+      assert.ok(pages.length > 2)
+      for (const page of pages.slice(0, -1)) assert.equal(page.length, 3)
+      assert.deepEqual(pages.flat().map((one) => one[key]), whole[member].map((one) => one[key]))
+    })
+  }
+
+  it('a cursor that is none is refused; one of an empty rest is not there', async () => {
+    assert.equal((await server.fetch('/api/v1/history?cursor=x')).status, 422)
+    assert.equal((await server.fetch('/api/v1/rollbacks')).json.next, undefined)
+  })
+})
+
 describe('who asks', () => {
   it('must be known', async () => {
     for (const headers of [{}, { Authorization: 'Bearer unship_wrong' }, { Authorization: 'Basic dTpw' }, { Authorization: 'Bearer ' }, { Cookie: '__Host-unship=wrong' }]) {

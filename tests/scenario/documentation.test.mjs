@@ -191,7 +191,7 @@ describe('all of docs/', () => {
 
   it('every `unship WORD` is a command, with the options that it is shown with', () => {
     const help = JSON.parse(spawnSync(release, ['help', '--json'], { encoding: 'utf8' }).stdout).commands
-    const common = ['--json', '--dir', '-C', '--server', '--yes', '-y', '--no-input', '--confirm', '--output', '-o', '--watch', '-w', '--interactive', '-i', '--help', '-h', '--quiet', '-q', '--verbose', '-v', '-n']
+    const common = ['--json', '--dir', '-C', '--server', '--ca', '--yes', '-y', '--no-input', '--confirm', '--output', '-o', '--watch', '-w', '--interactive', '-i', '--help', '-h', '--quiet', '-q', '--verbose', '-v', '-n']
     let found = 0
 
     for (const page of all)

@@ -95,7 +95,20 @@ static void add_entry(struct world *world, const void *ctx, struct entry *entry)
 	*entry = *kept;
 }
 
-static int sim_journal_append(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
+/* All that stands in the journal has reached the disk. */
+static void reach_disk(struct world *world)
+{
+	world->settled = world->entry_count;
+}
+
+/* Somebody was told so. */
+static void acknowledge(struct world *world)
+{
+	for (; world->told < world->settled; world->told++)
+		json_object_set_new(world->acknowledged, world->entries[world->told].id, json_string(world->entries[world->told].hash));
+}
+
+static int add_all(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count, bool soon,
 	struct err *err)
 {
 	struct actor *actor = actor_of(journal);
@@ -109,10 +122,68 @@ static int sim_journal_append(struct journal *journal, const void *ctx, const st
 		return err_set(err, ERR_CONFLICT, "the claim is lost");
 	for (size_t i = 0; i < count; i++)
 		add_entry(world, ctx, &entries[i]);
+	if (!soon)
+		reach_disk(world);
 	r = way_out(actor, err);
-	for (size_t i = 0; r == 0 && i < count; i++)
-		json_object_set_new(world->acknowledged, entries[i].id, json_string(entries[i].hash));
+	if (r == 0 && !soon)
+		acknowledge(world);
 	return r;
+}
+
+static int sim_journal_append(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
+	struct err *err)
+{
+	return add_all(journal, ctx, fence, entries, count, false, err);
+}
+
+static int sim_journal_append_soon(struct journal *journal, const void *ctx, const struct claim *fence, struct entry *entries, size_t count,
+	struct err *err)
+{
+	return add_all(journal, ctx, fence, entries, count, true, err);
+}
+
+static int sim_journal_settle(struct journal *journal, struct err *err)
+{
+	struct actor *actor = actor_of(journal);
+	int r;
+
+	r = way_in(actor, err);
+	if (r < 0)
+		return r;
+	reach_disk(actor->world);
+	r = way_out(actor, err);
+	if (r == 0)
+		acknowledge(actor->world);
+	return r;
+}
+
+/* An outcome that is lost leaves its call in doubt, where that cannot be observed. */
+static void doubt(struct world *world, const struct entry *entry)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	const char *id = json_str(entry->data, "step", "");
+
+	if (strcmp(entry->kind, ENTRY_STEP_ENDED) != 0)
+		return;
+	for (size_t i = 0; i < world->run_count; i++) {
+		struct run *run = strcmp(world->runs[i].id, entry->run) != 0 ? NULL : sim_fold(world, ctx, &world->runs[i]);
+		struct run_step *step = run ? run_step(run, id) : NULL;
+		struct target *target = step && step->subject ? world_target(world, step->subject) : NULL;
+		const char *verb = json_str(entry->data, "verb", "");
+
+		if (target && !target->observable && strcmp(verb, "capture") != 0)
+			json_object_set_new(world->doubtful,
+				mem_printf(ctx, "%s/%s/%s/%lld", entry->run, id, verb, (long long)json_int(entry->data, "attempt", 0)),
+				json_true());
+	}
+}
+
+void sim_lose_unsettled(struct world *world)
+{
+	world_tell(world, "the power is lost, and entries from #%zu on", world->settled + 1);
+	for (size_t i = world->settled; i < world->entry_count; i++)
+		doubt(world, &world->entries[i]);
+	world->entry_count = world->settled;
 }
 
 static int sim_journal_read(struct journal *journal, const void *ctx, const struct entry_filter *filter, struct entry **ret,
@@ -207,6 +278,8 @@ static int sim_journal_release(struct journal *journal, struct claim *claim, str
 
 const struct journal_ops sim_journal_ops = {
 	.append = sim_journal_append,
+	.append_soon = sim_journal_append_soon,
+	.settle = sim_journal_settle,
 	.read = sim_journal_read,
 	.claim = sim_journal_claim,
 	.renew = sim_journal_renew,
@@ -222,7 +295,8 @@ void sim_append(struct world *world, const struct sim_run *run, const char *kind
 		.data = json_keep(world->ctx, data) };
 
 	add_entry(world, world->ctx, &entry);
-	json_object_set_new(world->acknowledged, entry.id, json_string(entry.hash));
+	reach_disk(world);
+	acknowledge(world);
 }
 
 struct run *sim_fold(struct world *world, const void *ctx, const struct sim_run *run)

@@ -10,7 +10,8 @@
 #include "data/hash.h"
 
 struct totals {
-	unsigned long long completed, restored, failed, refused, crashes, asked, cancelled, faults, stalls, lost_claims, entries, violated;
+	unsigned long long completed, restored, failed, refused, crashes, losses, asked, cancelled, faults, stalls, lost_claims, entries,
+		violated;
 };
 
 static void live_through(uint64_t seed, bool trace, struct totals *totals)
@@ -24,6 +25,7 @@ static void live_through(uint64_t seed, bool trace, struct totals *totals)
 	totals->failed += world.tally.failed;
 	totals->refused += world.tally.refused;
 	totals->crashes += world.tally.crashes;
+	totals->losses += world.tally.losses;
 	totals->asked += world.tally.asked;
 	totals->cancelled += world.tally.cancelled;
 	totals->faults += world.tally.faults;
@@ -73,11 +75,11 @@ int main(int argc, char **argv)
 	}
 	for (int64_t seed = from; seed < from + seeds && totals.violated < 20; seed++)
 		live_through((uint64_t)seed, trace, &totals);
-	printf("%lld worlds in %.1f s: %llu completed, %llu restored, %llu failed, %llu refused; %llu crashes, %llu store faults, %llu stalls, "
+	printf("%lld worlds in %.1f s: %llu completed, %llu restored, %llu failed, %llu refused; %llu crashes, %llu of them with the power, %llu store faults, %llu stalls, "
 	       "%llu claims lost, %llu cancellations, %llu answers, %llu entries\n",
 		(long long)seeds, (double)(clock_mono_ms() - begun_ms) / 1000.0, totals.completed, totals.restored, totals.failed,
-		totals.refused, totals.crashes, totals.faults, totals.stalls, totals.lost_claims, totals.cancelled, totals.asked,
-		totals.entries);
+		totals.refused, totals.crashes, totals.losses, totals.faults, totals.stalls, totals.lost_claims, totals.cancelled,
+		totals.asked, totals.entries);
 	if (totals.violated)
 		printf("%llu worlds in which an invariant does not hold; replay one with --seed\n", totals.violated);
 	return totals.violated ? 1 : 0;

@@ -103,7 +103,7 @@ struct world {
 	void *ctx;
 	uint64_t seed;
 	bool trace, failed;
-	struct rng rng;
+	struct rng rng, power; /* losses of power are drawn apart */
 	struct mood mood;
 	int crashes_left, faults_left, stalls_left, jumps_left;
 	int64_t now_ms, wall_offset_ms, jump_ms;
@@ -114,6 +114,7 @@ struct world {
 	size_t actor_count;
 	struct entry *entries;
 	size_t entry_count, entry_room;
+	size_t settled, told; /* how many entries have reached the disk, and how many of those somebody knows of */
 	json_t *acknowledged; /* entry id -> hash */
 	json_t *snapshots;    /* directory -> version */
 	json_t *effects;      /* key -> how often */
@@ -129,7 +130,7 @@ struct world {
 	struct sim_run runs[SIM_RUNS_MAX];
 	size_t run_count;
 	struct {
-		unsigned completed, restored, failed, refused, crashes, asked, cancelled, faults, stalls, lost_claims;
+		unsigned completed, restored, failed, refused, crashes, asked, cancelled, faults, stalls, lost_claims, losses;
 	} tally;
 };
 
@@ -155,6 +156,8 @@ const char *step_goal(const struct step *step);
 
 /* journal.c */
 extern const struct journal_ops sim_journal_ops;
+/* What has not reached the disk is gone. */
+void sim_lose_unsettled(struct world *world);
 /* Appends for people, without a claim and without faults. */
 void sim_append(struct world *world, const struct sim_run *run, const char *kind, json_t *data);
 struct run *sim_fold(struct world *world, const void *ctx, const struct sim_run *run);

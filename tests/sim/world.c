@@ -67,6 +67,16 @@ bool world_dies(struct actor *actor)
 	return true;
 }
 
+/* Everybody dies with the machine that the store is on. */
+static void lose_power(struct world *world)
+{
+	world->tally.losses++;
+	sim_lose_unsettled(world);
+	for (size_t i = 0; i < world->actor_count; i++)
+		if (world->actors[i]->alive)
+			world_crash(world->actors[i]);
+}
+
 void world_crash(struct actor *actor)
 {
 	if (actor->crashed)
@@ -75,6 +85,8 @@ void world_crash(struct actor *actor)
 	actor->world->tally.crashes++;
 	actor->crashed = true;
 	sim_kill_works(actor);
+	if (actor->world->settled < actor->world->entry_count && rng_chance(&actor->world->power, 400))
+		lose_power(actor->world);
 }
 
 /* ---- incarnations ---- */
@@ -383,7 +395,8 @@ void world_make(struct world *world, uint64_t seed, bool trace)
 	*world = (struct world){ .ctx = mem_context(NULL),
 		.seed = seed,
 		.trace = trace,
-		.rng = { .state = seed * 0x2545f4914f6cdd1du + 1 } };
+		.rng = { .state = seed * 0x2545f4914f6cdd1du + 1 },
+		.power = { .state = seed * 0x9e3779b97f4a7c15u + 2 } };
 	world->wall_offset_ms = 1800000000000;
 	world->acknowledged = json_keep(world->ctx, json_object());
 	world->snapshots = json_keep(world->ctx, json_object());

@@ -18,6 +18,7 @@ struct common_option {
 static const struct common_option common_options[] = {
 	{ "--dir", "-C", offsetof(struct cli, dir), true },
 	{ "--server", NULL, offsetof(struct cli, server), true },
+	{ "--ca", NULL, offsetof(struct cli, ca), true },
 	{ "--json", NULL, offsetof(struct cli, json), false },
 	{ "--quiet", "-q", offsetof(struct cli, quiet), false },
 	{ "--yes", "-y", offsetof(struct cli, yes), false },
@@ -81,8 +82,8 @@ static const struct common_option *find_common(const char *text)
 /* 1: takes a value, 0: a switch, -1: no operation knows it. */
 static int takes_value(const void *ctx, const char *name)
 {
-	for (const struct operation *const *operation = operations; *operation; operation++)
-		for (const struct field *field = (*operation)->fields; field->member; field++)
+	for (const struct command *command = commands; command->pattern; command++)
+		for (const struct field *field = command_fields(command); field->member; field++)
 			if (!strcmp(field_option(ctx, field), name))
 				return field->type != FIELD_TYPE_BOOL && field->type != FIELD_TYPE_PASSWORD;
 	return -1;
@@ -109,8 +110,8 @@ static int unknown_option(const void *ctx, const char *name, struct err *err)
 
 	for (size_t i = 0; i < ARRAY_SIZE(common_options); i++)
 		names[count++] = common_options[i].name + 2;
-	for (const struct operation *const *operation = operations; *operation; operation++)
-		for (const struct field *field = (*operation)->fields; field->member && count < ARRAY_SIZE(names) - 1; field++)
+	for (const struct command *command = commands; command->pattern; command++)
+		for (const struct field *field = command_fields(command); field->member && count < ARRAY_SIZE(names) - 1; field++)
 			names[count++] = field_option(ctx, field);
 	names[count] = NULL;
 	nearest = text_nearest(name, names);
@@ -331,10 +332,11 @@ static int choose_command(struct cli *cli, const struct parsed *parsed, struct e
 	return 0;
 }
 
-static const struct field *find_field(const void *ctx, const struct operation *operation, const char *option)
+/* What stands in a file is no option: the file is. */
+static const struct field *find_field(const void *ctx, const struct command *command, const char *option)
 {
-	for (const struct field *field = operation->fields; field->member; field++)
-		if (!strcmp(field_option(ctx, field), option))
+	for (const struct field *fields = command_fields(command), *field = fields; field->member; field++)
+		if (!field_is_content(fields, field) && !strcmp(field_option(ctx, field), option))
 			return field;
 	return NULL;
 }
@@ -406,6 +408,9 @@ static int check_common(const struct cli *cli, struct err *err)
 		if (some[i].given && !strstr(extra, some[i].name))
 			return err_set(err, ERR_USAGE, "`unship %s` has no option '--%s'", command_usage(cli->ctx, cli->command->pattern),
 				some[i].name);
+	if ((cli->server || cli->ca) && !cli->command->operation && !strstr(extra, "server"))
+		return err_set(err, ERR_USAGE, "`unship %s` works here, not on a server: leave --server and --ca away",
+			command_usage(cli->ctx, cli->command->pattern));
 	return 0;
 }
 
@@ -438,10 +443,10 @@ static bool asks_version(struct cli *cli, int argc, char **argv)
 	return asked;
 }
 
-static int take_options(struct cli *cli, const struct parsed *parsed, const struct operation *operation, struct err *err)
+static int take_options(struct cli *cli, const struct parsed *parsed, struct err *err)
 {
 	for (size_t i = 0; i < parsed->option_count; i++) {
-		const struct field *field = operation ? find_field(cli->ctx, operation, parsed->options[i].name) : NULL;
+		const struct field *field = find_field(cli->ctx, cli->command, parsed->options[i].name);
 		int r;
 
 		if (!field)
@@ -479,7 +484,7 @@ static int parse(struct cli *cli, int argc, char **argv, struct err *err)
 	if (r < 0 || cli->help)
 		return r;
 	operation = cli->command->operation ? operation_find(cli->command->operation) : NULL;
-	r = take_options(cli, &parsed, operation, err);
+	r = take_options(cli, &parsed, err);
 	if (r == 0)
 		r = check_common(cli, err);
 	if (r == 0 && operation)

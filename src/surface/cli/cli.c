@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "surface/cli/remote.h"
 
 static volatile sig_atomic_t interrupted_count;
 
@@ -112,8 +113,8 @@ static int confirm_plain(struct cli *cli, struct err *err)
 
 	if (!extra || !strstr(extra, "yes") || shows_plan(cli) || json_flag(cli->input, "dryRun", false))
 		return 0;
-	return typed_name(cli, "yes",
-		mem_printf(cli->ctx, "This is a change: unship %s.", command_usage(cli->ctx, cli->command->pattern)), err);
+	return typed_name(cli, "yes", mem_printf(cli->ctx, "This is a change: unship %s.", command_usage(cli->ctx, cli->command->pattern)),
+		err);
 }
 
 static int ask_reason(struct cli *cli, struct err *err)
@@ -213,12 +214,14 @@ static int write_output(struct cli *cli, json_t *answer, struct err *err)
 
 static int open_workspace(struct cli *cli, const struct operation *operation, struct err *err)
 {
-	const char *server = cli->server ? cli->server : getenv("UNSHIP_SERVER");
+	const char *server;
 	int r;
 
-	if (server && *server)
-		return err_set(err, ERR_UNSUPPORTED,
-			"this unship works on the project in its directory; it cannot speak to a server (%s) yet", server);
+	r = remote_server(cli, &server, err);
+	if (r < 0)
+		return r;
+	if (server)
+		return remote_open(cli, server, &cli->remote, err);
 	r = workspace_open(cli->ctx, cli->dir ? cli->dir : ".", cli->catalogue, &cli->op.workspace, err);
 	if (r == -ERR_NOT_FOUND && operation && operation->anywhere && fs_exists(cli->dir ? cli->dir : "."))
 		return 0;
@@ -242,11 +245,16 @@ static int run_operation(struct cli *cli, json_t **ret, struct err *err)
 		return r;
 	if (cli->command->run)
 		return cli->command->run(cli, err);
+	if (cli->interactive && cli->remote)
+		return err_set(err, ERR_USAGE, "-i asks about the project in a directory: leave it away, or --server");
 	if (cli->interactive && !strcmp(operation->name, "plans.create"))
 		return plan_interactive(cli, ret, err);
 	if (cli->command->render == render_run && !shows_plan(cli))
 		cli->live = live_start(cli);
-	r = operation_call(&cli->op, operation, cli->input, ret, err);
+	if (cli->remote)
+		r = remote_run(cli->remote, operation, ret, err);
+	else
+		r = operation_call(&cli->op, operation, cli->input, ret, err);
 	live_stop(cli->live);
 	cli->live = NULL;
 	if (r == 0 && cli->output)

@@ -9,12 +9,13 @@ struct cli {
 	void *ctx;
 	const struct catalogue *catalogue;
 	/* options that every command takes */
-	const char *dir, *server, *confirm, *output, *listen;
+	const char *dir, *server, *ca, *confirm, *output, *listen;
 	bool json, quiet, yes, no_input, watch, interactive, help, verbose;
 	bool tty_in, tty_out, tty_err, colour; /* terminals, as they are */
 	unsigned width;
 	struct op op;
-	struct live *live; /* live view of a run; NULL when none */
+	struct remote *remote; /* the server that carries the command out; NULL: the project in a directory */
+	struct live *live;     /* live view of a run; NULL when none */
 	const struct command *command;
 	json_t *input;    /* what was given, for the operation; with `help`: {"topic"} */
 	json_t *answer;   /* of a command that is shown before it may fail (status --watch): printed once, at the end */
@@ -28,10 +29,13 @@ struct command {
 	const char *pattern;   /* "deployments show {id}"; {name?}: may be left out; {name} is a field of the operation */
 	const char *operation; /* NULL: `run` does it */
 	const char *summary;   /* NULL: the operation's */
-	const char *extra;     /* options of cli that mean something here: "yes confirm watch" */
+	const char *extra;     /* options of cli that mean something here: "yes confirm watch"; --server and --ca do for every operation */
 	int (*run)(struct cli *cli, struct err *err);                           /* instead of the operation */
 	void (*render)(struct cli *cli, json_t *answer, const struct err *err); /* for people; NULL: pretty JSON */
+	const struct field *fields;                                             /* of a command that is no operation; NULL: none */
 };
+/* The fields whose values may be given: those of the operation, or of the command itself. Never NULL. */
+const struct field *command_fields(const struct command *command);
 
 extern const struct command commands[]; /* ends with pattern NULL */
 
@@ -85,6 +89,7 @@ void render_snapshot(struct cli *cli, json_t *answer, const struct err *err);
 void render_history(struct cli *cli, json_t *answer, const struct err *err);
 void render_audit(struct cli *cli, json_t *answer, const struct err *err);
 void render_entries(struct cli *cli, json_t *answer, const struct err *err);
+void render_alerts(struct cli *cli, json_t *answer, const struct err *err);
 void render_config(struct cli *cli, json_t *answer, const struct err *err);
 void render_catalogue(struct cli *cli, json_t *answer, const struct err *err);
 void render_versions(struct cli *cli, json_t *answer, const struct err *err);
@@ -104,6 +109,12 @@ struct live *live_start(struct cli *cli);
 void live_watch(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share,
 	const char *message);      /* user: struct cli */
 void live_stop(struct live *live); /* draws for the last time; NULL is allowed */
+
+/* login.c */
+extern const struct field login_fields[];
+int login_run(struct cli *cli, struct err *err);
+int logout_run(struct cli *cli, struct err *err);
+int whoami_run(struct cli *cli, struct err *err);
 
 /* serve.c, mcp.c */
 int serve_run(struct cli *cli, struct err *err);

@@ -50,6 +50,7 @@ const struct command commands[] = {
 	{ "audit verify", "audit.verify", NULL, NULL, NULL, render_audit },
 	{ "audit search", "audit.search", NULL, NULL, NULL, render_entries },
 	{ "notifications", "notifications.list", NULL, NULL, NULL, render_entries },
+	{ "alerts {environment?}", "alerts.list", NULL, NULL, NULL, render_alerts },
 	{ "people list", "people.list", NULL, NULL, NULL, render_people },
 	{ "people show {name}", "people.show", NULL, NULL, NULL, render_person },
 	{ "people add {name}", "people.add", NULL, NULL, NULL, render_person },
@@ -65,8 +66,21 @@ const struct command commands[] = {
 	{ "channels {name?}", "channels.list", NULL, NULL, NULL, render_catalogue },
 	{ "serve", NULL, "offer the operations over HTTP, to programs, browsers and assistants", "listen", serve_run, NULL },
 	{ "mcp", NULL, "offer the operations to an assistant, on standard streams (Model Context Protocol)", NULL, mcp_run, NULL },
+	{ "login {url?}", NULL, "keep a token for a server, so that commands can be given to it with --server", "server", login_run, NULL,
+		login_fields },
+	{ "logout {url?}", NULL, "forget the token for a server", "server", logout_run, NULL },
+	{ "whoami", NULL, "who you are here, or to a server, and what you may do", "server", whoami_run, NULL },
 	{ "completion {shell}", NULL, "a completion script for bash, zsh or fish", NULL, completion_run, NULL },
 	{ "help {topic?}", NULL, "this help, or that of one command", NULL, help_run, NULL },
 	{ "version", NULL, "the version of unship", NULL, version_run, NULL },
 	{ NULL },
 };
+
+const struct field *command_fields(const struct command *command)
+{
+	static const struct field none[] = { FIELD_END };
+
+	if (command->operation)
+		return operation_find(command->operation)->fields;
+	return command->fields ? command->fields : none;
+}

@@ -42,21 +42,21 @@ static char *followers(struct cli *cli, const char *first)
 
 	for (const struct command *command = commands; command->pattern; command++) {
 		char **parts = text_split(cli->ctx, command->pattern, ' ');
-		const struct operation *operation = command->operation ? operation_find(command->operation) : NULL;
 
 		if (strcmp(parts[0], first) != 0)
 			continue;
 		for (parts++; *parts; parts++)
 			if ((*parts)[0] != '{')
 				words = add_once(cli->ctx, words, *parts);
-		for (const struct field *field = operation ? operation->fields : NULL; field && field->member; field++)
-			words = add_once(cli->ctx, words, field_option_name(cli->ctx, field));
+		for (const struct field *fields = command_fields(command), *field = fields; field->member; field++)
+			if (!field_is_content(fields, field))
+				words = add_once(cli->ctx, words, field_option_name(cli->ctx, field));
 	}
 	if (!strcmp(first, "completion"))
 		words = mem_append(words, "bash zsh fish");
 	if (!strcmp(first, "help"))
 		words = mem_append(words, first_words(cli));
-	return mem_append(words, " --json --dir --quiet --yes --help");
+	return mem_append(words, " --json --dir --server --quiet --yes --help");
 }
 
 static char *bash_script(struct cli *cli, const char *prologue)

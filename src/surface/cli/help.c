@@ -38,13 +38,13 @@ static bool in_pattern(const void *ctx, const char *pattern, const char *name)
 	return strstr(pattern, mem_printf(ctx, "{%s}", name)) || strstr(pattern, mem_printf(ctx, "{%s?}", name));
 }
 
-static void print_fields(struct cli *cli, FILE *out, const struct command *command, const struct operation *operation)
+static void print_fields(struct cli *cli, FILE *out, const struct command *command)
 {
-	for (const struct field *field = operation->fields; field->member; field++) {
+	for (const struct field *fields = command_fields(command), *field = fields; field->member; field++) {
 		char *name = args_option_name(cli->ctx, field);
 		char *value = mem_strdup(cli->ctx, "");
 
-		if (in_pattern(cli->ctx, command->pattern, field_name(cli->ctx, field)))
+		if (in_pattern(cli->ctx, command->pattern, field_name(cli->ctx, field)) || field_is_content(fields, field))
 			continue;
 		if (field->type == FIELD_TYPE_BOOL && field->fallback && !strcmp(field->fallback, "true"))
 			name = mem_printf(cli->ctx, "--no-%s", name + 2);
@@ -66,8 +66,7 @@ static void print_one(struct cli *cli, FILE *out, bool another)
 	const char *extra = command->extra ? command->extra : "";
 
 	fprintf(out, "%sunship %s\n  %s\n\n", another ? "\n" : "", command_usage(cli->ctx, command->pattern), summary_of(command));
-	if (command->operation)
-		print_fields(cli, out, command, operation_find(command->operation));
+	print_fields(cli, out, command);
 	if (strstr(extra, "yes"))
 		fprintf(out, "  %-32s %s\n", "-y, --yes", "do not ask");
 	if (strstr(extra, "confirm"))
@@ -82,6 +81,10 @@ static void print_one(struct cli *cli, FILE *out, bool another)
 		fprintf(out, "  %-32s %s\n", "-w, --watch", "follow until it has ended");
 	fprintf(out, "  %-32s %s\n", "--json", "one JSON document on stdout, nothing else");
 	fprintf(out, "  %-32s %s\n", "-C, --dir DIR", "project directory instead of this one");
+	if (command->operation || strstr(extra, "server")) {
+		fprintf(out, "  %-32s %s\n", "--server URL", "the server that carries it out (UNSHIP_SERVER)");
+		fprintf(out, "  %-32s %s\n", "--ca FILE", "authorities for its certificate instead of the system's (UNSHIP_CA)");
+	}
 }
 
 static void print_all(struct cli *cli, FILE *out)
@@ -90,7 +93,7 @@ static void print_all(struct cli *cli, FILE *out)
 	for (const struct command *command = commands; command->pattern; command++)
 		fprintf(out, "  %-40s %s\n", command_usage(cli->ctx, command->pattern), summary_of(command));
 	fprintf(out,
-		"\nEverywhere: --json, -C DIR, -q, --no-input, --help. At three in the morning: `unship rollback ENV --reason ...` shows what it would do and asks.\n");
+		"\nEverywhere: --json, -C DIR, --server URL, -q, --no-input, --help. At three in the morning: `unship rollback ENV --reason ...` shows what it would do and asks.\n");
 	fprintf(out,
 		"Exit codes: 0 done; 1 failed, system restored; 2 invalid input; 3 refused; 4 conflict; 5 failed and NOT restored, a person is needed;\n"
 		"6 store or server unreachable; 130 interrupted.\n");
@@ -101,13 +104,14 @@ static json_t *command_json(struct cli *cli, const struct command *command)
 	const struct operation *operation = command->operation ? operation_find(command->operation) : NULL;
 	json_t *options = json_array();
 
-	for (const struct field *field = operation ? operation->fields : NULL; field && field->member; field++)
-		if (!in_pattern(cli->ctx, command->pattern, field_name(cli->ctx, field)))
+	for (const struct field *fields = command_fields(command), *field = fields; field->member; field++)
+		if (!in_pattern(cli->ctx, command->pattern, field_name(cli->ctx, field)) && !field_is_content(fields, field))
 			json_array_append_new(options,
 				json_pack("{s:s, s:s, s:s, s:b}", "name", args_option_name(cli->ctx, field), "type",
 					field_type_name(field->type), "help", field->help, "required", field->required));
-	return json_pack("{s:s, s:s, s:o}", "usage", command_usage(cli->ctx, command->pattern), "summary", summary_of(command), "options",
-		options);
+	return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:o}", "usage", command_usage(cli->ctx, command->pattern), "summary",
+		summary_of(command), "operation", command->operation, "method", operation ? operation->method : NULL, "path",
+		operation ? operation->path : NULL, "options", options);
 }
 
 int help_print(struct cli *cli, struct err *err)

@@ -248,6 +248,33 @@ void render_audit(struct cli *cli, json_t *answer, const struct err *err)
 		get(answer, "head"));
 }
 
+void render_alerts(struct cli *cli, json_t *answer, const struct err *err)
+{
+	json_t *list = json_object_get(answer, "alerts"), *item;
+	size_t count = json_array_size(list), index;
+	const char **cells = mem_array(cli->ctx, const char *, count * 6 + 1);
+	static const char *const header[] = { "alert", "status", "environment", "since", "until", "summary" };
+
+	(void)err;
+	if (!count) {
+		out(cli, "Monitoring has said nothing: no hook has brought an alert.");
+		return;
+	}
+	json_array_foreach(list, index, item) {
+		json_t *labels = json_object_get(item, "labels"), *annotations = json_object_get(item, "annotations");
+		bool firing = !strcmp(json_str(item, "status", ""), "firing");
+		const char **row = cells + index * 6;
+
+		row[0] = json_str(labels, "alertname", json_str(item, "fingerprint", ""));
+		row[1] = firing ? styled(cli, "red", "firing") : "resolved";
+		row[2] = json_str(item, "environment", "-");
+		row[3] = json_str(item, "startsAt", "");
+		row[4] = json_str(item, "endsAt", "-");
+		row[5] = json_str(annotations, "summary", "");
+	}
+	out_table(cli, header, cells, 6, count);
+}
+
 void render_entries(struct cli *cli, json_t *answer, const struct err *err)
 {
 	json_t *list = json_object_get(answer, "entries"), *entry;

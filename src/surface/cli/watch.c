@@ -2,8 +2,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "ops/runs.h"
 #include "runner/runner.h"
-#include "surface/cli/cli.h"
+#include "surface/cli/remote.h"
+#include "surface/cli/watch.h"
 
 #define LOOK_EVERY_MS 250
 
@@ -18,14 +20,34 @@ static bool is_abandoned(struct cli *cli, const struct run *run)
 		!holder;
 }
 
+int following_add(struct following *following, const struct entry *entry, struct err *err)
+{
+	struct cli *cli = following->cli;
+	int r;
+
+	if (!following->run)
+		r = run_fold(cli->ctx, entry, 1, &following->run, err);
+	else
+		r = run_apply(following->run, entry, err);
+	if (r < 0)
+		return r;
+	following->seq = entry->seq;
+	live_watch(cli, following->run, entry, run_step(following->run, json_str(entry->data, "step", "")), -1, NULL);
+	return 0;
+}
+
+bool following_is_over(const struct following *following)
+{
+	return following->run && (run_status_ended(following->run->status) || following->run->status == RUN_WAITING);
+}
+
 static int follow(struct cli *cli, const char *run_id, struct err *err)
 {
 	struct entry_filter filter = { .run = run_id };
 	struct timespec pause = { .tv_nsec = LOOK_EVERY_MS * 1000000L };
-	struct run *run = NULL;
+	struct following following = { .cli = cli };
 	int r;
 
-	cli->live = live_start(cli);
 	for (;;) {
 		struct entry *entries;
 		size_t count;
@@ -33,52 +55,82 @@ static int follow(struct cli *cli, const char *run_id, struct err *err)
 		r = store_read(cli->op.workspace->store, cli->ctx, &filter, &entries, &count, err);
 		if (r < 0)
 			break;
-		for (size_t i = 0; i < count && r == 0; i++) {
-			if (!run)
-				r = run_fold(cli->ctx, entries, 1, &run, err);
-			else
-				r = run_apply(run, &entries[i], err);
-			if (r == 0)
-				live_watch(cli, run, &entries[i], run_step(run, json_str(entries[i].data, "step", "")), -1, NULL);
-			filter.after_seq = entries[i].seq;
-		}
-		if (r < 0 || !run || run_status_ended(run->status) || run->status == RUN_WAITING)
+		for (size_t i = 0; i < count && r == 0; i++)
+			r = following_add(&following, &entries[i], err);
+		filter.after_seq = following.seq;
+		if (r < 0 || !following.run || following_is_over(&following))
 			break;
-		if (cli->op.interrupted(cli->op.user) || (!count && is_abandoned(cli, run)))
+		if (cli->op.interrupted(cli->op.user) || (!count && is_abandoned(cli, following.run)))
 			break;
 		nanosleep(&pause, NULL);
 	}
+	return r;
+}
+
+static int show(struct cli *cli, json_t **ret, struct err *err)
+{
+	const struct operation *operation = operation_find("rollbacks.show");
+
+	return cli->remote ? remote_call(cli->remote, operation, cli->input, ret, err)
+			   : operation_call(&cli->op, operation, cli->input, ret, err);
+}
+
+static int watch(struct cli *cli, const char *id, struct err *err)
+{
+	int r;
+
+	cli->live = live_start(cli);
+	r = cli->remote ? remote_follow(cli->remote, id, err) : follow(cli, id, err);
 	live_stop(cli->live);
 	cli->live = NULL;
+	if (r == -ERR_CANCELLED && cli->remote) { /* as here: looking was ended, and how it stands is shown */
+		cli->remote->heedless = true;
+		*err = ERR_INIT;
+		return 0;
+	}
 	return r;
+}
+
+/* The run that is meant, by its whole id. */
+static int find_run(struct cli *cli, const char **ret, bool *ret_carried_out, struct err *err)
+{
+	json_t *answer;
+	int r;
+
+	*ret_carried_out = true;
+	if (!cli->remote)
+		return workspace_run_id(&cli->op, json_str(cli->input, "id", NULL), ret, err);
+	r = show(cli, &answer, err);
+	if (r < 0)
+		return r;
+	*ret = json_str(answer, "rollbackId", "");
+	*ret_carried_out = json_flag(answer, "carriedOut", true);
+	return 0;
 }
 
 /* The exit code of `status` says whether the question could be answered; with --watch it is that of the run. */
 int status_run(struct cli *cli, struct err *err)
 {
+	enum run_status status;
+	bool carried_out;
 	json_t *answer;
 	const char *id;
-	enum run_status status;
 	int r;
 
-	r = workspace_run_id(&cli->op, json_str(cli->input, "id", NULL), &id, err);
-	if (r == 0 && cli->watch)
-		r = follow(cli, id, err);
+	r = find_run(cli, &id, &carried_out, err);
+	if (r == 0 && cli->watch && carried_out)
+		r = watch(cli, id, err);
 	if (r < 0)
 		return r;
 	json_put_str(cli->input, "id", id);
-	r = operation_call(&cli->op, operation_find("rollbacks.show"), cli->input, &answer, err);
+	r = show(cli, &answer, err);
 	if (r < 0)
 		return r;
 	cli->answer = answer;
 	if (!cli->watch)
 		return 0;
 	r = run_status_parse(json_str(answer, "status", ""), &status, err);
-	if (r < 0 || status == RUN_COMPLETED || !run_status_ended(status))
+	if (r < 0 || !run_status_ended(status))
 		return r;
-	return err_set(err,
-		status == RUN_RESTORED          ? ERR_RESTORED
-			: status == RUN_REFUSED ? ERR_REFUSED
-						: ERR_NEEDS_PERSON,
-		"%s", json_str(answer, "message", json_str(answer, "status", "")));
+	return run_outcome(answer, err);
 }

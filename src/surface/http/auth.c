@@ -115,8 +115,6 @@ void auth_forget(struct server *server, const char *credential_id)
 	}
 }
 
-static int sign_in(struct exchange *x, struct err *err);
-
 /* --- credentials --------------------------------------------------------------------------------------------------- */
 
 struct given {
@@ -132,7 +130,7 @@ static int find_given(const struct inner *inner, struct given *ret, struct err *
 	const char *header = exchange_header(x, "Authorization"), *cookie = NULL;
 
 	/* Who signs in may come with the cookie of a session that is over. */
-	if (!header && x->route->handle != sign_in)
+	if (!header && !x->route->signs_in)
 		cookie = exchange_cookie(x, COOKIE);
 
 	if (!header && !cookie)
@@ -275,10 +273,10 @@ static json_t *who_am_i(const struct exchange *x, const struct principal *princi
 			continue;
 		json_object_set_new(environments, name, permissions_json(access_permissions(principal, name)));
 	}
-	answer = json_make(x->ctx, "{s:{s:s, s:s, s:s, s:o}, s:o, s:o, s:s}", "principal", "id", principal->id, "name", principal->name, "kind",
-		principal->kind == PRINCIPAL_PERSON ? "person" : "service", "grants", grants_json(principal->grants, principal->grant_count),
-		"permissions", permissions_json(access_permissions(principal, NULL)), "environments", environments, "by",
-		session ? "session" : "token");
+	answer = json_make(x->ctx, "{s:{s:s, s:s, s:s, s:o}, s:o, s:o, s:s}", "principal", "id", principal->id, "name", principal->name,
+		"kind", principal->kind == PRINCIPAL_PERSON ? "person" : "service", "grants",
+		grants_json(principal->grants, principal->grant_count), "permissions",
+		permissions_json(access_permissions(principal, NULL)), "environments", environments, "by", session ? "session" : "token");
 	if (session) {
 		json_put_str(answer, "csrf", session->csrf);
 		json_put_str(answer, "expiresAt", clock_format(x->ctx, session->expires_ms));
@@ -322,7 +320,8 @@ static int sign_in(struct exchange *x, struct err *err)
 	x->no_etag = true;
 	r = read_fields(x, sign_in_fields, &given, err);
 	if (r == 0)
-		r = identity_login(x->workspace, x->ctx, given.name, given.password, x->peer, agent ? agent : "", &session, &principal, err);
+		r = identity_login(x->workspace, x->ctx, given.name, given.password, x->peer, agent ? agent : "", &session, &principal,
+			err);
 	if (r < 0)
 		return r;
 	auth_set_cookie(x, &session);
@@ -375,12 +374,15 @@ static int prove_again(struct exchange *x, struct err *err)
 /* clang-format off */
 const struct route auth_routes[] = {
 	{ "POST", "/api/v1/session", ROUTE_WORK, ACCESS_PUBLIC, PERMIT_VIEW, sign_in,
-		.summary = "sign in; the answer sets the cookie of the session", .fields = sign_in_fields, .answer = session_shape },
+		.summary = "sign in; the answer sets the cookie of the session", .fields = sign_in_fields, .answer = session_shape,
+		.signs_in = true },
 	{ "GET", "/api/v1/session", ROUTE_WORK, ACCESS_PRINCIPAL, PERMIT_VIEW, show_session,
 		.summary = "who is signed in, by session or token", .answer = session_shape },
-	{ "DELETE", "/api/v1/session", ROUTE_WORK, ACCESS_PRINCIPAL, PERMIT_VIEW, sign_out, .summary = "sign out" },
+	{ "DELETE", "/api/v1/session", ROUTE_WORK, ACCESS_PRINCIPAL, PERMIT_VIEW, sign_out, .summary = "sign out",
+		.answer = nothing_shape },
 	{ "POST", "/api/v1/session/again", ROUTE_WORK, ACCESS_PRINCIPAL, PERMIT_VIEW, prove_again,
-		.summary = "prove again who you are, before what needs a fresh proof", .fields = again_fields },
+		.summary = "prove again who you are, before what needs a fresh proof", .fields = again_fields,
+		.answer = nothing_shape },
 	{ NULL },
 };
 /* clang-format on */

@@ -19,19 +19,19 @@
 #include "surface/http/inner.h"
 #include "surface/http/library.h"
 
-#define THREADS           2
-#define STACK_BYTES       ((size_t)512 << 10)
-#define MEMORY_BYTES      ((size_t)4608) /* of one connection: its head, and a buffer for what is sent */
-#define MEMORY_STEP       ((size_t)1 << 10)
-#define IDLE_S            60
-#define HEAD_MS           10000 /* the first head, from the connect */
-#define NEXT_HEAD_MS      75000 /* any further one, from the end of the answer before */
-#define BODY_MS           60000
-#define DESCRIPTORS_OURS  256 /* kept for files, stores, workers */
-#define CONNECTIONS_MAX   20000
-#define STREAM_BLOCK      ((size_t)256) /* only used for clients that know no chunks; each stream has one */
-#define PEM_MAX           ((size_t)256 << 10)
-#define CERTIFICATES_MAX  16
+#define THREADS          2
+#define STACK_BYTES      ((size_t)512 << 10)
+#define MEMORY_BYTES     ((size_t)4608) /* of one connection: its head, and a buffer for what is sent */
+#define MEMORY_STEP      ((size_t)1 << 10)
+#define IDLE_S           60
+#define HEAD_MS          10000 /* the first head, from the connect */
+#define NEXT_HEAD_MS     75000 /* any further one, from the end of the answer before */
+#define BODY_MS          60000
+#define DESCRIPTORS_OURS 256 /* kept for files, stores, workers */
+#define CONNECTIONS_MAX  20000
+#define STREAM_BLOCK     ((size_t)256) /* only used for clients that know no chunks; each stream has one */
+#define PEM_MAX          ((size_t)256 << 10)
+#define CERTIFICATES_MAX 16
 
 struct connection {
 	int fd;
@@ -69,7 +69,8 @@ struct stream {
 	struct stream *previous, *next;
 };
 
-static _Atomic(struct connections *) the_connections; /* for the certificate callback, which the library gives nothing to tell servers apart */
+static _Atomic(struct connections *)
+	the_connections; /* for the certificate callback, which the library gives nothing to tell servers apart */
 
 /* --- streams ------------------------------------------------------------------------------------------------------- */
 
@@ -266,7 +267,8 @@ static void *on_target(void *user, const char *target, struct MHD_Connection *co
 
 /* The library reads lines that end with a bare CR or LF, and texts that a 0 byte ends early: others would read them otherwise. Its texts still stand where they came in, one behind the other, so the places
  * between them tell: exactly the two bytes of a line's end. */
-static enum MHD_Result take_header(void *user, enum MHD_ValueKind kind, const char *name, size_t name_size, const char *value, size_t value_size)
+static enum MHD_Result take_header(void *user, enum MHD_ValueKind kind, const char *name, size_t name_size, const char *value,
+	size_t value_size)
 {
 	struct inner *inner = user;
 
@@ -495,7 +497,8 @@ static bool keys_fit(const struct pair_of_keys *keys)
 		return false;
 	fits = lib.gnutls_pubkey_import_privkey(public, keys->key, 0, 0) >= 0 &&
 		lib.gnutls_pubkey_get_key_id(public, GNUTLS_KEYID_USE_SHA256, of_key, &key_size) >= 0 &&
-		lib.gnutls_pubkey_get_key_id(keys->certificates[0].pubkey, GNUTLS_KEYID_USE_SHA256, of_certificate, &certificate_size) >= 0 &&
+		lib.gnutls_pubkey_get_key_id(keys->certificates[0].pubkey, GNUTLS_KEYID_USE_SHA256, of_certificate, &certificate_size) >=
+			0 &&
 		key_size == certificate_size && !memcmp(of_key, of_certificate, key_size);
 	lib.gnutls_pubkey_deinit(public);
 	return fits;
@@ -548,8 +551,8 @@ int connections_reload(struct connections *connections, struct err *err)
 	return 0;
 }
 
-static int on_certificate(gnutls_session_t session, const gnutls_datum_t *issuers, int issuer_count, const gnutls_pk_algorithm_t *algorithms,
-	int algorithm_count, gnutls_pcert_st **ret, unsigned *ret_count, gnutls_privkey_t *ret_key)
+static int on_certificate(gnutls_session_t session, const gnutls_datum_t *issuers, int issuer_count,
+	const gnutls_pk_algorithm_t *algorithms, int algorithm_count, gnutls_pcert_st **ret, unsigned *ret_count, gnutls_privkey_t *ret_key)
 {
 	struct connections *connections = atomic_load(&the_connections);
 	struct pair_of_keys *keys = connections ? atomic_load(&connections->keys) : NULL;
@@ -607,7 +610,7 @@ static unsigned connection_limit(const struct server_config *config)
 	return (unsigned)MIN(room, (rlim_t)(config->connections ? config->connections : CONNECTIONS_MAX));
 }
 
-static void on_library_message(void *user, const char *format, va_list arguments)
+static printf_like(2, 0) void on_library_message(void *user, const char *format, va_list arguments)
 {
 	_cleanup_talloc_ char *text = mem_vprintf(NULL, format, arguments);
 
@@ -646,7 +649,9 @@ int connections_start(struct server *server, const struct listen_address *addres
 		on_library_message, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, THREADS, MHD_OPTION_THREAD_STACK_SIZE,
 		STACK_BYTES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, MEMORY_BYTES, MHD_OPTION_CONNECTION_MEMORY_INCREMENT, MEMORY_STEP,
 		MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-		config->connections_per_address ? (unsigned)config->connections_per_address : address->loopback ? 0u : 256u,
+		config->connections_per_address ? (unsigned)config->connections_per_address
+			: address->loopback     ? 0u
+						: 256u,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
 		MHD_OPTION_URI_LOG_CALLBACK, on_target, connections, MHD_OPTION_NOTIFY_COMPLETED, on_completed, connections,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, connections, MHD_OPTION_ARRAY, config->certificate ? tls : tls + 2,

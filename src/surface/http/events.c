@@ -415,6 +415,7 @@ static void check_credential(struct store *store, const void *ctx, struct creden
 }
 
 /* Ends the streams whose credential has expired. What is revoked is seen in the journal, at once (added). The mutex is held, but not while the store is read. */
+/* NOLINTNEXTLINE(readability-function-size): the macros of uthash nest deeply */
 static void check_credentials(struct events *events)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);

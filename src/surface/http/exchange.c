@@ -14,6 +14,8 @@
 #include "data/redact.h"
 #include "surface/http/inner.h"
 
+const struct shape nothing_shape[] = { SHAPE_END };
+
 /* --- what handlers ask --------------------------------------------------------------------------------------------- */
 
 const char *exchange_header(const struct exchange *x, const char *name)
@@ -253,7 +255,8 @@ static bool answer_preflight(struct inner *inner, const char *allow)
 		return false;
 	if (wanted && x->route && x->route->web) {
 		exchange_add_header(x, "Access-Control-Allow-Methods", allow);
-		exchange_add_header(x, "Access-Control-Allow-Headers", "Authorization, Content-Type, If-None-Match, Last-Event-ID, X-Unship-Environment");
+		exchange_add_header(x, "Access-Control-Allow-Headers",
+			"Authorization, Content-Type, If-None-Match, Last-Event-ID, X-Unship-Environment");
 		exchange_add_header(x, "Access-Control-Max-Age", "600");
 	}
 	exchange_add_header(x, "Allow", allow);

@@ -58,6 +58,9 @@ void exchange_answer_problem(struct exchange *x, int status, const struct err *e
 /* An op for calling operations in this exchange: workspace, principal as actor, origin, runs handed over to the server's runner threads. WORK routes only. */
 struct op exchange_op(struct exchange *x);
 
+/* For `answer` of a route that answers 204 without a body. */
+extern const struct shape nothing_shape[];
+
 enum route_kind { ROUTE_WORK, ROUTE_QUICK, ROUTE_STREAM };
 enum route_access {
 	ACCESS_PUBLIC,    /* anybody; a credential that is given must still be right */
@@ -76,6 +79,7 @@ struct route {
 	const struct shape *answer;        /* NULL: not described */
 	const struct operation *operation; /* set for routes made from the table of operations */
 	bool own_errors; /* the handler writes errors in another protocol's form (OFREP, MCP): authentication problems are given to it as x->principal == NULL with x->refused */
+	bool signs_in;   /* who comes may bring the cookie of a session that is over: it is not looked at */
 	bool web;        /* pages of server.origins may ask it: the headers of cross-origin requests, and their preflight, are answered */
 };
 

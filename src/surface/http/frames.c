@@ -72,6 +72,7 @@ int64_t frames_block_first(int64_t seq)
 	return (seq - 1) / FRAMES_BLOCK * FRAMES_BLOCK + 1;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the macros of uthash nest deeply */
 static struct block *find(const struct frames *frames, int64_t seq)
 {
 	int64_t index = (seq - 1) / FRAMES_BLOCK;
@@ -107,6 +108,7 @@ static void make_room(struct frames *frames, const struct block *kept)
 	}
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the macros of uthash nest deeply */
 void frames_add(struct frames *frames, struct frame *frame)
 {
 	struct block *block = find(frames, frame->seq);

@@ -16,9 +16,9 @@
 #include "store/idempotency.h"
 #include "surface/http/inner.h"
 
-#define KEEP_MS        ((int64_t)24 * 60 * 60 * 1000)
-#define NOTED_MAX      64
-#define TOKEN_BEGINS   "unship_"
+#define KEEP_MS      ((int64_t)24 * 60 * 60 * 1000)
+#define NOTED_MAX    64
+#define TOKEN_BEGINS "unship_"
 
 struct idempotent {
 	const char *id;
@@ -101,8 +101,8 @@ static int answer_known(struct exchange *x, const char *hash, const struct reque
 	if (!row->status)
 		return recover(x, row, err);
 	if (!row->answer) {
-		err_set(err, ERR_CONFLICT, "this request was answered (%d) with a token that is shown once and not kept; it is not done again",
-			row->status);
+		err_set(err, ERR_CONFLICT,
+			"this request was answered (%d) with a token that is shown once and not kept; it is not done again", row->status);
 		return conflict(x, err);
 	}
 	replay(x, row);

@@ -17,7 +17,7 @@ struct pairs {
 	size_t count;
 };
 void pairs_add(const void *ctx, struct pairs *pairs, const char *name, const char *value);
-const char *pairs_find(const struct pairs *pairs, const char *name);           /* exactly */
+const char *pairs_find(const struct pairs *pairs, const char *name);          /* exactly */
 const char *pairs_find_any_case(const struct pairs *pairs, const char *name); /* header names */
 
 #define HEADERS_MAX       64

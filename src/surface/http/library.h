@@ -31,6 +31,9 @@
 	F(gnutls_privkey_deinit) \
 	F(gnutls_pubkey_init) \
 	F(gnutls_pubkey_import_privkey) \
+	F(gnutls_pubkey_import_rsa_raw) \
+	F(gnutls_pubkey_import_ecc_raw) \
+	F(gnutls_pubkey_verify_data2) \
 	F(gnutls_pubkey_deinit) \
 	F(gnutls_pubkey_get_key_id) \
 	F(gnutls_strerror)

@@ -18,6 +18,7 @@
 #include "surface/http/follow.h"
 #include "surface/http/health.h"
 #include "surface/http/series.h"
+#include "surface/http/sinks.h"
 
 enum {
 	RUNS,
@@ -397,6 +398,46 @@ static void write_process(FILE *out, const void *ctx)
 		write_gauge(out, "process_max_fds", "Maximum number of open file descriptors.", (double)limit.rlim_cur);
 }
 
+static void write_sink_health(void *user, const char *name, const struct sink_numbers *numbers)
+{
+	const struct label labels[] = { { "sink", name }, { 0 } };
+
+	series_write_sample(user, "unship_sink_healthy", labels, numbers->healthy);
+}
+
+static void write_sink_position(void *user, const char *name, const struct sink_numbers *numbers)
+{
+	const struct label labels[] = { { "sink", name }, { 0 } };
+
+	series_write_sample(user, "unship_sink_position", labels, (double)numbers->position);
+}
+
+static void write_sink_outcomes(void *user, const char *name, const struct sink_numbers *numbers)
+{
+	const struct {
+		const char *outcome;
+		uint64_t count;
+	} outcomes[] = { { "delivered", numbers->delivered }, { "refused", numbers->refused }, { "failed", numbers->failed } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(outcomes); i++) {
+		const struct label labels[] = { { "sink", name }, { "outcome", outcomes[i].outcome }, { 0 } };
+
+		series_write_sample(user, "unship_sink_entries_total", labels, (double)outcomes[i].count);
+	}
+}
+
+static void write_sinks(FILE *out, struct server *server)
+{
+	series_write_family(out, "unship_sink_healthy", FAMILY_GAUGE, "Did the sink take what was last sent to it (1) or not (0)?");
+	sinks_each(server, write_sink_health, out);
+	series_write_family(out, "unship_sink_position", FAMILY_GAUGE,
+		"Number of the journal entry up to which the sink needs nothing more.");
+	sinks_each(server, write_sink_position, out);
+	series_write_family(out, "unship_sink_entries_total", FAMILY_COUNTER,
+		"Entries that were delivered, that the sink refused, and tries that failed.");
+	sinks_each(server, write_sink_outcomes, out);
+}
+
 static void write_moment(FILE *out, const void *ctx, struct server *server)
 {
 	const struct label version[] = { { "version", UNSHIP_VERSION }, { 0 } };
@@ -414,6 +455,7 @@ static void write_moment(FILE *out, const void *ctx, struct server *server)
 	health_each(server, write_dependency, out);
 	series_write_family(out, "unship_dependency_check_age_seconds", FAMILY_GAUGE, "Time since it was last checked.");
 	health_each(server, write_dependency_age, out);
+	write_sinks(out, server);
 	series_write_family(out, "unship_http_requests_total", FAMILY_COUNTER,
 		"Exchanges that are over, by the class of their status; none: the client left before the answer.");
 	server_each_route(server, write_answers, out);

@@ -32,6 +32,15 @@ struct openapi *openapi_new(const void *ctx)
 
 /* --- names --------------------------------------------------------------------------------------------------------- */
 
+static char *lower(const void *ctx, const char *text)
+{
+	char *made = mem_strdup(ctx, text);
+
+	for (char *at = made; *at; at++)
+		*at = (char)(*at >= 'A' && *at <= 'Z' ? *at + 32 : *at);
+	return made;
+}
+
 /* "rollbacks.create"; of a route that is no operation: "get.api.v1.session". */
 static char *operation_id(const void *ctx, const struct route *route)
 {
@@ -39,9 +48,9 @@ static char *operation_id(const void *ctx, const struct route *route)
 
 	if (route->operation)
 		return mem_strdup(ctx, route->operation->name);
-	id = mem_printf(ctx, "%s%s", route->method, route->pattern);
+	id = mem_printf(ctx, "%s%s", lower(ctx, route->method), route->pattern);
 	for (char *at = id; *at; at++)
-		*at = *at == '/' || *at == '{' || *at == '}' || *at == '*' ? '.' : (char)(*at >= 'A' && *at <= 'Z' ? *at + 32 : *at);
+		*at = *at == '/' || *at == '{' || *at == '}' || *at == '*' ? '.' : *at;
 	return id;
 }
 
@@ -123,8 +132,8 @@ static void add_query_parameters(json_t *properties, json_t *required, const str
 /* The schema of the body: the fields that are not in the path. NULL: there are none. */
 static json_t *body_schema(const struct route *route, json_t *schema)
 {
-	json_t *body = json_deep_copy(schema), *properties = json_object_get(body, "properties"), *required = json_object_get(body, "required"),
-	       *value;
+	json_t *body = json_deep_copy(schema), *properties = json_object_get(body, "properties"),
+	       *required = json_object_get(body, "required"), *value;
 	const char *name;
 	void *next;
 	size_t i;
@@ -172,7 +181,8 @@ static void add_input(struct making *making, const struct route *route, json_t *
 				json_pack("{s:b, s:{s:{s:o}}}", "required", needed, "content", "application/json", "schema", body));
 		}
 	} else if (!route->operation) {
-		json_object_set_new(operation, "requestBody", json_pack("{s:{s:{s:{s:s}}}}", "content", "application/json", "schema", "type", "object"));
+		json_object_set_new(operation, "requestBody",
+			json_pack("{s:{s:{s:{s:s}}}}", "content", "application/json", "schema", "type", "object"));
 	}
 	if (!strcmp(route->method, "POST") && route->kind == ROUTE_WORK && route->access != ACCESS_PUBLIC)
 		json_array_append_new(parameters, json_pack("{s:s}", "$ref", "#/components/parameters/IdempotencyKey"));
@@ -186,6 +196,7 @@ static void add_input(struct making *making, const struct route *route, json_t *
 
 static json_t *answer_schema(struct making *making, const struct route *route)
 {
+	json_t *schema;
 	char *name;
 
 	if (!route->answer)
@@ -196,7 +207,14 @@ static json_t *answer_schema(struct making *making, const struct route *route)
 	assert_always(making->name_count < ARRAY_SIZE(making->names));
 	name = mem_printf(making->ctx, "%s.answer", operation_id(making->ctx, route));
 	making->names[making->name_count++] = (struct named){ route->answer, name };
-	json_object_set_new(making->schemas, name, shape_schema(route->answer));
+	schema = shape_schema(route->answer);
+	/* operation_call tells with every answer when the registry file is not in step. */
+	if (route->operation && json_object_get(schema, "properties") &&
+		!json_object_get(json_object_get(schema, "properties"), "warnings"))
+		json_object_set_new(json_object_get(schema, "properties"), "warnings",
+			json_pack("{s:s, s:{s:s}, s:s}", "type", "array", "items", "type", "string", "description",
+				"what else should be known"));
+	json_object_set_new(making->schemas, name, schema);
 	return json_pack("{s:o}", "$ref", json_sprintf("#/components/schemas/%s", name));
 }
 
@@ -220,8 +238,10 @@ static json_t *responses_of(struct making *making, const struct route *route)
 
 	if (route->kind == ROUTE_STREAM) {
 		json_object_set_new(responses, "200",
-			json_pack("{s:s, s:{s:{s:{s:s}}}}", "description", "a stream without an end", "content", "text/event-stream", "schema", "type",
-				"string"));
+			json_pack("{s:s, s:{s:{s:{s:s}}}}", "description", "a stream without an end", "content", "text/event-stream",
+				"schema", "type", "string"));
+	} else if (route->answer == nothing_shape) {
+		add_answer(responses, "204", "done", NULL);
 	} else {
 		json_t *schema = answer_schema(making, route);
 
@@ -229,7 +249,9 @@ static json_t *responses_of(struct making *making, const struct route *route)
 		if (route->operation && route->operation->creates)
 			add_answer(responses, "201", "made", schema);
 		if (tells_run(route))
-			add_answer(responses, "202", "a run goes on; the header Location says where its progress is told", schema);
+			add_answer(responses, "202",
+				"a run goes on, or people have to agree first; the header Location says where its progress is told",
+				schema);
 		json_decref(schema);
 	}
 	if (!strcmp(route->method, "GET") && route->kind == ROUTE_WORK)
@@ -242,14 +264,11 @@ static json_t *responses_of(struct making *making, const struct route *route)
 static void add_route(void *user, const struct route *route)
 {
 	struct making *making = user;
-	char *path = path_of(making->ctx, route), method[16];
+	char *path = path_of(making->ctx, route);
 	json_t *item = json_object_get(making->paths, path), *operation;
-	size_t length = strlen(route->method);
 
 	if (!route->summary)
 		return;
-	for (size_t i = 0; i <= length && i < sizeof(method); i++)
-		method[i] = (char)(route->method[i] >= 'A' && route->method[i] <= 'Z' ? route->method[i] + 32 : route->method[i]);
 	if (!item) {
 		item = json_object();
 		json_object_set_new(making->paths, path, item);
@@ -264,7 +283,7 @@ static void add_route(void *user, const struct route *route)
 		json_object_set_new(operation, "x-destructive", json_boolean(route->operation->destructive));
 	add_input(making, route, operation);
 	json_object_set_new(operation, "responses", responses_of(making, route));
-	json_object_set_new(item, method, operation);
+	json_object_set_new(item, lower(making->ctx, route->method), operation);
 }
 
 /* --- the whole ----------------------------------------------------------------------------------------------------- */
@@ -289,11 +308,13 @@ static json_t *components(json_t *schemas)
 	/* What an operation can tell beside its error stands there too. */
 	json_object_set_new(problem, "additionalProperties", json_true());
 	json_object_set_new(schemas, "Problem", problem);
-	return json_pack("{s:O, s:{s:{s:s, s:{s:{s:{s:s}}}}}, s:{s:{s:s, s:s, s:b, s:s, s:{s:s, s:i, s:i}}}, s:{s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s, s:s}}}",
-		"schemas", schemas, "responses", "Problem", "description", "an error (RFC 9457)", "content", "application/problem+json", "schema",
-		"$ref", "#/components/schemas/Problem", "parameters", "IdempotencyKey", "name", "Idempotency-Key", "in", "header", "required", 0,
-		"description", "the same key and the same request get the same answer for 24 hours, and nothing is done twice", "schema", "type",
-		"string", "minLength", 1, "maxLength", 257, "securitySchemes", "token", "type", "http", "scheme", "bearer", "description",
+	return json_pack(
+		"{s:O, s:{s:{s:s, s:{s:{s:{s:s}}}}}, s:{s:{s:s, s:s, s:b, s:s, s:{s:s, s:i, s:i}}}, s:{s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s, s:s}}}",
+		"schemas", schemas, "responses", "Problem", "description", "an error (RFC 9457)", "content", "application/problem+json",
+		"schema", "$ref", "#/components/schemas/Problem", "parameters", "IdempotencyKey", "name", "Idempotency-Key", "in", "header",
+		"required", 0, "description",
+		"the same key and the same request get the same answer for 24 hours, and nothing is done twice", "schema", "type", "string",
+		"minLength", 1, "maxLength", 257, "securitySchemes", "token", "type", "http", "scheme", "bearer", "description",
 		"a token of `unship tokens create`", "session", "type", "apiKey", "in", "cookie", "name", "__Host-unship", "description",
 		"the session of POST /api/v1/session; what changes something also wants its CSRF token in the header X-CSRF-Token");
 }
@@ -308,11 +329,11 @@ static json_t *make_document(struct server *server)
 	making->paths = json_keep(ctx, json_object());
 	making->schemas = json_keep(ctx, json_object());
 	router_each(server->inner->router, add_route, making);
-	document = json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:[{s:[]}, {s:[]}], s:O, s:o}", "openapi", "3.1.0", "info", "title",
-		"unship", "version", UNSHIP_VERSION, "description",
-		"Takes bad releases back: deployments, plans, rollbacks, flags, snapshots, and the journal of all that happened.", "license", "name",
-		"Apache-2.0", "identifier", "Apache-2.0", "servers", "url", "/", "security", "token", "session", "paths", making->paths,
-		"components", components(making->schemas));
+	document = json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:[{s:[]}, {s:[]}], s:O, s:o}", "openapi", "3.1.0", "info",
+		"title", "unship", "version", UNSHIP_VERSION, "description",
+		"Takes bad releases back: deployments, plans, rollbacks, flags, snapshots, and the journal of all that happened.",
+		"license", "name", "Apache-2.0", "identifier", "Apache-2.0", "servers", "url", "/", "security", "token", "session", "paths",
+		making->paths, "components", components(making->schemas));
 	assert_always(document);
 	return document;
 }

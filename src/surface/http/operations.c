@@ -79,8 +79,8 @@ static void merge(struct merging *merging, const char *name, json_t *value)
 	if (merging->r < 0)
 		return;
 	if (field && operation_field_is_local(field))
-		merging->r = err_set(merging->err, ERR_INVALID, "%s: a server opens no paths of its clients; this is for the command line in the project's directory",
-			name);
+		merging->r = err_set(merging->err, ERR_INVALID,
+			"%s: a server opens no paths of its clients; this is for the command line in the project's directory", name);
 	else if (present && !json_equal(present, value))
 		merging->r = err_set(merging->err, ERR_USAGE, "'%s' is given twice, with different values", name);
 	else

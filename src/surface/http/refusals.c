@@ -74,8 +74,8 @@ static char *key_of(const struct inner *inner, const void *ctx, const char *envi
 {
 	const struct exchange *x = &inner->x;
 
-	return mem_printf(ctx, "%d %s %s %s %s %s", err->code, x->peer, x->principal ? x->principal->name : "", environment ? environment : "",
-		x->route->method, x->route->pattern);
+	return mem_printf(ctx, "%d %s %s %s %s %s", err->code, x->peer, x->principal ? x->principal->name : "",
+		environment ? environment : "", x->route->method, x->route->pattern);
 }
 
 bool refusal_due(struct inner *inner, const char *environment, const struct err *err, uint64_t *ret_count)

@@ -9,14 +9,17 @@
 
 #include "surface/http/events.h"
 #include "surface/http/health.h"
+#include "surface/http/hooks.h"
 #include "surface/http/inner.h"
 #include "surface/http/mcp.h"
 #include "surface/http/metrics.h"
 #include "surface/http/ofrep.h"
+#include "surface/http/oidc.h"
 #include "surface/http/rollback_endpoints.h"
 
 const struct route *const route_tables[] = {
 	auth_routes,
+	oidc_routes,
 	openapi_routes,
 	events_routes,
 	health_routes,
@@ -24,6 +27,7 @@ const struct route *const route_tables[] = {
 	rollback_endpoint_routes,
 	ofrep_routes,
 	mcp_routes,
+	hook_routes,
 	NULL,
 };
 

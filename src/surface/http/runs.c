@@ -55,9 +55,11 @@ static void carry_out(struct carried *carried)
 	enum run_status status;
 	struct run_row row;
 	json_t *answer;
-	struct op op = {
-		.ctx = ctx, .catalogue = server->catalogue, .actor = carried->actor, .interrupted = is_interrupted, .user = carried
-	};
+	struct op op = { .ctx = ctx,
+		.catalogue = server->catalogue,
+		.actor = carried->actor,
+		.interrupted = is_interrupted,
+		.user = carried };
 	int r;
 
 	r = server_workspace(server, ctx, &op.workspace, &err);
@@ -202,8 +204,8 @@ int server_hand_over(struct server *server, const char *environment, const char 
 	else if (atomic_load(&runs->interrupted))
 		r = 0; /* it stands in the journal; whoever starts next takes it up */
 	else if (runs->count >= CARRIED_MAX)
-		r = err_set(err, ERR_LIMITED, "%d runs are carried out already; `unship resume %s` goes on with this one later", CARRIED_MAX,
-			run_id);
+		r = err_set(err, ERR_LIMITED, "%d runs are carried out already; `unship resume %s` goes on with this one later",
+			CARRIED_MAX, run_id);
 	else
 		r = start(runs, environment, run_id, actor, err);
 	(void)pthread_mutex_unlock(&runs->mutex);

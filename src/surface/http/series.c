@@ -63,6 +63,7 @@ static char *label_text(const char *environment, const struct label *labels)
 	return text;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the macros of uthash nest deeply */
 struct series *series_get(struct series_set *set, const struct family *family, const char *environment, const struct label *labels)
 {
 	static const struct label other[] = { { "other", "true" }, { 0 } };

@@ -22,10 +22,10 @@
 #include "surface/http/library.h"
 #include "surface/http/metrics.h"
 
-#define QUEUE_MAX     256
-#define TICK_MS       1000
-#define FINISH_MS     10000 /* for answers in work */
-#define STREAMS_MS    2000  /* for streams to say that they end */
+#define QUEUE_MAX      256
+#define TICK_MS        1000
+#define FINISH_MS      10000 /* for answers in work */
+#define STREAMS_MS     2000  /* for streams to say that they end */
 #define LISTEN_DEFAULT "127.0.0.1:8321"
 
 /* A transaction of this process, on the thread that made it. */

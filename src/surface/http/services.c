@@ -4,7 +4,9 @@
 #include "surface/http/follow.h"
 #include "surface/http/health.h"
 #include "surface/http/metrics.h"
+#include "surface/http/oidc.h"
 #include "surface/http/server.h"
+#include "surface/http/sinks.h"
 
 const struct service *const services[] = {
 	&follower_service, /* the others stand on it */
@@ -12,6 +14,8 @@ const struct service *const services[] = {
 	&events_service,
 	&health_service,
 	&flag_service,
+	&oidc_service,
+	&sinks_service,
 	NULL,
 };
 

@@ -84,7 +84,8 @@ static int decode(const void *ctx, const char *text, size_t size, bool plus_is_b
 static int check_segments(const char *raw, size_t size, struct err *err)
 {
 	for (size_t i = 0; i + 2 < size; i++)
-		if (raw[i] == '%' && ((raw[i + 1] == '2' && (raw[i + 2] | 0x20) == 'f') || (raw[i + 1] == '5' && (raw[i + 2] | 0x20) == 'c')))
+		if (raw[i] == '%' &&
+			((raw[i + 1] == '2' && (raw[i + 2] | 0x20) == 'f') || (raw[i + 1] == '5' && (raw[i + 2] | 0x20) == 'c')))
 			return err_set(err, ERR_USAGE, "path: an encoded slash");
 	if (memchr(raw, '\\', size))
 		return err_set(err, ERR_USAGE, "path: a backslash");
@@ -103,7 +104,7 @@ static int check_path(const char *path, struct err *err)
 		length = strcspn(segment, "/");
 		if ((length == 1 && segment[0] == '.') || (length == 2 && segment[0] == '.' && segment[1] == '.'))
 			return err_set(err, ERR_USAGE, "path: '.' or '..'");
-		if (length == 0 && (segment[0] || at != path))
+		if (length == 0 && segment[0])
 			return err_set(err, ERR_USAGE, "path: an empty part");
 	}
 	return 0;
@@ -209,12 +210,13 @@ static int check_length(const struct pairs *headers, struct err *err)
 
 int headers_check(const struct pairs *headers, struct err *err)
 {
-	static const char *const once[] = { "Host", "Content-Length", "Transfer-Encoding", "Content-Type", "Authorization", "Cookie", "Origin",
-		"Idempotency-Key", "X-CSRF-Token", "Last-Event-ID", "Content-Encoding", "Upgrade" };
+	static const char *const once[] = { "Host", "Content-Length", "Transfer-Encoding", "Content-Type", "Authorization", "Cookie",
+		"Origin", "Idempotency-Key", "X-CSRF-Token", "Last-Event-ID", "Content-Encoding", "Upgrade" };
 
 	for (size_t i = 0; i < headers->count; i++) {
 		if (!is_token(headers->list[i].name))
-			return err_set(err, ERR_USAGE, "a header's name is not a token, or a line of the head ends otherwise than with CR LF");
+			return err_set(err, ERR_USAGE,
+				"a header's name is not a token, or a line of the head ends otherwise than with CR LF");
 		if (!is_value(headers->list[i].value))
 			return err_set(err, ERR_USAGE, "header %s: a control character, or not valid UTF-8", headers->list[i].name);
 	}
@@ -327,7 +329,8 @@ int64_t prefer_wait_ms(const char *header)
 		if (!strncasecmp(header, "wait=", 5) && length > 5) {
 			int64_t seconds = 0;
 
-			for (const char *at = header + 5; at < header + length && isdigit((unsigned char)*at) && seconds <= PREFER_WAIT_MAX_S; at++)
+			for (const char *at = header + 5;
+				at < header + length && isdigit((unsigned char)*at) && seconds <= PREFER_WAIT_MAX_S; at++)
 				seconds = seconds * 10 + (*at - '0');
 			return MIN(seconds, PREFER_WAIT_MAX_S) * 1000;
 		}
@@ -381,8 +384,8 @@ int listen_parse(const char *text, struct listen_address *ret, struct err *err)
 	if (!strcmp(address.host, "localhost"))
 		memcpy(address.host, "127.0.0.1", sizeof("127.0.0.1"));
 	if (inet_pton(address.v6 ? AF_INET6 : AF_INET, address.host, bytes) != 1)
-		return err_set(err, ERR_USAGE, "'%s' is no address to listen on: a numeric address and a port, as in 127.0.0.1:8321 or [::1]:8321",
-			text);
+		return err_set(err, ERR_USAGE,
+			"'%s' is no address to listen on: a numeric address and a port, as in 127.0.0.1:8321 or [::1]:8321", text);
 	address.port = (uint16_t)port;
 	address.loopback = address.v6 ? !memcmp(bytes, &in6addr_loopback, 16) : bytes[0] == 127;
 	*ret = address;

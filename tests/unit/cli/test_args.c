@@ -68,8 +68,8 @@ static void test_switch_or_value(void **state)
 /* Nor may an operation's option hide behind a common one, which is taken first. */
 static void test_no_common_name(void **state)
 {
-	static const char *const common[] = { "--dir", "--server", "--json", "--quiet", "--yes", "--no-input", "--confirm", "--output",
-		"--watch", "--interactive", "--help", "--verbose" };
+	static const char *const common[] = { "--dir", "--server", "--ca", "--listen", "--json", "--quiet", "--yes", "--no-input",
+		"--confirm", "--output", "--watch", "--interactive", "--help", "--verbose" };
 
 	for (const struct operation *const *operation = operations; *operation; operation++)
 		for (const struct field *field = (*operation)->fields; field->member; field++)
@@ -98,6 +98,32 @@ static void test_commands_fit(void **state)
 				fail_msg("'%s': %s has no field %s", command->pattern, command->operation, *parts);
 		}
 	}
+}
+
+/* A path that an operation can do without is sent to a server by what stands in it; what takes that is a field of the table, and no option. */
+static void test_contents_of_paths(void **state)
+{
+	size_t found = 0;
+
+	for (const struct operation *const *operation = operations; *operation; operation++)
+		for (const struct field *field = (*operation)->fields; field->member; field++) {
+			if (field->content && !field_content((*operation)->fields, field))
+				fail_msg("%s: %s names no field for its content", (*operation)->name, field->member);
+			found += field->content != NULL;
+		}
+	assert_true(found >= 4);
+	refused(state, WORDS("rollback", "production", "--plan-document", "x"), "has no option '--plan-document'");
+}
+
+static void test_options_of_commands_that_are_no_operations(void **state)
+{
+	struct parsing parsing = parse(state, WORDS("login", "https://deploy.example.com", "--name", "ana"));
+
+	assert_int_equal(parsing.code, 0);
+	assert_string_equal(json_str(parsing.cli.input, "url", ""), "https://deploy.example.com");
+	assert_string_equal(json_str(parsing.cli.input, "name", ""), "ana");
+	refused(state, WORDS("whoami", "--name", "ana"), "has no option '--name'");
+	refused(state, WORDS("serve", "--server", "https://deploy.example.com"), "works here");
 }
 
 /* And every operation has a command: there is nothing that the API can do and the command line cannot. */
@@ -270,6 +296,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_common_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_commands_fit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_operations_reached, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_contents_of_paths, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_options_of_commands_that_are_no_operations, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_words_and_options_anywhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_values_that_look_like_options, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_literals_win, setup, teardown),

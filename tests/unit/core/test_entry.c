@@ -69,6 +69,31 @@ static void shown_form_is_hashed_form(void **state)
 	assert_string_equal(json_canonical(ctx, shown), entry_canonical(ctx, &entry));
 }
 
+/* And whoever reads it back has the entry again. */
+static void read_back(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct entry entry = some_entry(ctx), back;
+	struct err err = ERR_INIT;
+	json_t *shown;
+
+	entry_seal(ctx, &entry);
+	shown = json_keep(ctx, entry_json(&entry));
+	assert_int_equal(entry_from_json(ctx, shown, &back, &err), 0);
+	assert_string_equal(entry_canonical(ctx, &back), entry_canonical(ctx, &entry));
+	assert_string_equal(back.hash, entry.hash);
+	assert_null(back.environment);
+	for (size_t i = 0; i < 4; i++) {
+		json_t *less = json_keep(ctx, json_copy(shown));
+
+		json_object_del(less, ((const char *[]){ "seq", "at", "kind", "data" })[i]);
+		assert_int_equal(entry_from_json(ctx, less, &back, &err), -ERR_INVALID);
+	}
+	json_put_str(shown, "at", "yesterday");
+	assert_true(entry_from_json(ctx, shown, &back, &err) < 0);
+	assert_true(entry_from_json(ctx, NULL, &back, &err) < 0);
+}
+
 static int setup(void **state)
 {
 	json_setup();
@@ -82,6 +107,7 @@ int main(void)
 		cmocka_unit_test(canonical_form),
 		cmocka_unit_test(every_member_counts),
 		cmocka_unit_test(shown_form_is_hashed_form),
+		cmocka_unit_test(read_back),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -2,6 +2,7 @@
 #include "given.h"
 
 #include "base/text.h"
+#include "core/access.h"
 #include "core/project.h"
 
 struct files_params {
@@ -131,6 +132,26 @@ static void defaults(void **state)
 	assert_string_equal(project->store, "sqlite");
 	assert_false(project->environments[0].protected);
 	assert_int_equal(project->environments[0].notify_count, 0);
+	assert_int_equal(project->environments[0].approvals.required, 0);
+	assert_int_equal(project->environments[0].approvals.permissions, 0);
+}
+
+static void approvals(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct problems *problems;
+	struct project *project = read_text(ctx,
+		"project: p\nenvironments:\n  a: {components: {}, approvals: {required: 2}}\n"
+		"  b: {components: {}, approvals: {required: 1, expires: 5m, for: force}}\n",
+		&problems);
+
+	expect_no_problem(problems);
+	assert_int_equal(project->environments[0].approvals.required, 2);
+	assert_int_equal(project->environments[0].approvals.expires_ms, 3600000);
+	assert_int_equal(project->environments[0].approvals.permissions,
+		PERMISSION_BIT(PERMIT_EXECUTE) | PERMISSION_BIT(PERMIT_FORCE) | PERMISSION_BIT(PERMIT_EMERGENCY));
+	assert_int_equal(project->environments[1].approvals.expires_ms, 300000);
+	assert_int_equal(project->environments[1].approvals.permissions, PERMISSION_BIT(PERMIT_FORCE));
 }
 
 /* Each with what stands in the environment of a project that is otherwise right. */
@@ -176,6 +197,11 @@ static void environment_problems(void **state)
 		{ "components: {}\n    objectives: {rolback: 3}", "objectives.rolback", "rollback" },
 		{ "components: {}\n    objectives: {flags_off: 3, flagsOff: 3}", "objectives.flagsOff", "same" },
 		{ "components: {}\n    objectives: {rollback: never}", "objectives.rollback", "" },
+		{ "components: {}\n    approvals: {requird: 1}", "approvals.requird", "required" },
+		{ "components: {}\n    approvals: {required: 21}", "approvals.required", "" },
+		{ "components: {}\n    approvals: {required: 1, expires: 1s}", "approvals.expires", "" },
+		{ "components: {}\n    approvals: {required: 1, for: [execut]}", "approvals.for[0]", "permission" },
+		{ "components: {}\n    approvals: {required: 1, for: [execute, view]}", "approvals.for[1]", "execute, force or emergency" },
 	};
 	/* clang-format on */
 
@@ -303,17 +329,48 @@ static void finding(void **state)
 	assert_non_null(strstr(err.text, "there are production, staging"));
 }
 
+static void a_public_address_is_that_of_a_whole_host(void **state)
+{
+	static const struct {
+		const char *url, *host;
+	} cases[] = { { "https://unship.example", "unship.example" }, { "https://unship.example:8443", "unship.example" },
+		{ "http://[::1]:80", "[::1]" }, { "http://unship.example", NULL }, { "https://unship.example/", NULL },
+		{ "https://unship.example/a", NULL }, { "unship.example", NULL } };
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct problems *problems;
+		struct project *project = read_text(ctx,
+			mem_printf(ctx,
+				"project: a\nserver: {hosts: [b], publicUrl: '%s'}\nenvironments: {p: {components: {f: {driver: flags}}}}\n",
+				cases[i].url),
+			&problems);
+
+		if (!cases[i].host) {
+			expect_problem(problems, "server.publicUrl", "");
+			assert_null(project->server.public_url);
+			continue;
+		}
+		expect_no_problem(problems);
+		assert_string_equal(project->server.hosts[0], "b");
+		assert_string_equal(project->server.hosts[1], cases[i].host);
+		assert_null(project->server.hosts[2]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything),
 		cmocka_unit_test(defaults),
+		cmocka_unit_test(approvals),
 		cmocka_unit_test(environment_problems),
 		cmocka_unit_test(project_problems),
 		cmocka_unit_test(all_at_once),
 		cmocka_unit_test(without_catalogue),
 		cmocka_unit_test(a_larger_one),
 		cmocka_unit_test(finding),
+		cmocka_unit_test(a_public_address_is_that_of_a_whole_host),
 	};
 
 	json_setup();

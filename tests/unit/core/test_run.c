@@ -225,6 +225,57 @@ static void approvals(void **state)
 	life_end(&life);
 }
 
+#define STOP  "{id: stop, type: service, parameters: {service: api, action: stop}}"
+#define START "{id: start, type: service, parameters: {service: api, action: start}}"
+
+static void assert_lost(const struct run *run, const char *expected)
+{
+	json_t *lost = run_steps_lost_with_boot(run);
+
+	assert_int_equal(json_array_size(lost), expected ? 1 : 0);
+	if (expected)
+		assert_string_equal(json_string_value(json_array_get(lost, 0)), expected);
+	json_decref(lost);
+}
+
+/* After a restart of the machine a service is as the last finished step on it left it, or nobody knows. */
+static void services_are_looked_at_again(void **state)
+{
+	struct life life = life_begin("restore", "[" STOP ", {id: h, type: health}, " START "]");
+
+	life_ready(&life);
+	assert_lost(life.run, NULL);
+	life_begun(&life, "stop", "apply", 1);
+	assert_lost(life.run, NULL); /* it is settled in any case */
+	life_add(&life, ENTRY_STEP_ENDED, "{step: stop, verb: apply, attempt: 1, outcome: done, observed: {state: stopped}}");
+	assert_lost(life.run, "stop");
+	life_begun(&life, "h", "apply", 1);
+	life_ended(&life, "h", "apply", 1, "done");
+	life_begun(&life, "start", "apply", 1);
+	assert_lost(life.run, NULL);
+	life_add(&life, ENTRY_STEP_ENDED, "{step: start, verb: apply, attempt: 1, outcome: done, observed: {state: running}}");
+	assert_lost(life.run, "start");
+	life_add(&life, ENTRY_RUN_STARTED, "{boot: b, again: [start]}");
+	assert_string_equal(life.run->boot, "b");
+	assert_int_equal(run_step(life.run, "start")->status, STEP_BEGUN);
+	assert_int_equal(run_step(life.run, "stop")->status, STEP_DONE);
+	life_add(&life, ENTRY_STEP_ENDED, "{step: start, verb: apply, attempt: 1, outcome: done, observed: {state: running}}");
+	assert_int_equal(run_step(life.run, "start")->status, STEP_DONE);
+	life_refuse(&life, ENTRY_RUN_STARTED, "{again: [nothing]}");
+	/* Going back, it is the other way round. */
+	life_add(&life, ENTRY_RUN_CANCEL, "{}");
+	life_begun(&life, "start", "undo", 1);
+	assert_lost(life.run, NULL);
+	life_add(&life, ENTRY_STEP_ENDED, "{step: start, verb: undo, attempt: 1, outcome: done, observed: {state: stopped}}");
+	assert_lost(life.run, "start");
+	life_begun(&life, "stop", "undo", 1);
+	life_add(&life, ENTRY_STEP_ENDED, "{step: stop, verb: undo, attempt: 1, outcome: done, observed: {state: running}}");
+	assert_lost(life.run, "stop");
+	life_add(&life, ENTRY_RUN_STARTED, "{boot: c, again: [stop]}");
+	assert_int_equal(run_step(life.run, "stop")->status, STEP_UNDOING);
+	life_end(&life);
+}
+
 static void as_json(void **state)
 {
 	struct life life = life_begin("restore", "[" A ", " B "]");
@@ -261,6 +312,7 @@ int main(void)
 		cmocka_unit_test(another_state_than_expected),
 		cmocka_unit_test(answers_to_unknown),
 		cmocka_unit_test(approvals),
+		cmocka_unit_test(services_are_looked_at_again),
 		cmocka_unit_test(as_json),
 	};
 

@@ -305,6 +305,51 @@ static void told(void **state)
 	assert_non_null(strstr(fields_markdown(ctx, all_fields), "| fast\\|slow\\|none | fast |"));
 }
 
+struct login {
+	const char *name, *password;
+};
+static const struct field login_fields[] = { FIELD_STR(struct login, name, REQUIRED, "a name"),
+	FIELD_PASSWORD(struct login, password, REQUIRED, "a password"), FIELD_END };
+
+/* A password is text as it was given, nothing of it is shown when it is wrong, and the schema says that it is only ever written. */
+static void passwords(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	json_t *good = json_make(ctx, "{s:s, s:s}", "name", "ana", "password", " ${secret} "), *schema;
+	json_t *wrong = json_make(ctx, "{s:s, s:i}", "name", "ana", "password", 1234567);
+	struct problems *problems = problems_new(ctx, NULL), *found = problems_new(ctx, NULL);
+	struct login login;
+
+	fields_parse(ctx, login_fields, good, "", NULL, false, &login, problems);
+	assert_int_equal(problems->count, 0);
+	assert_string_equal(login.password, " ${secret} ");
+	fields_parse(ctx, login_fields, wrong, "", NULL, false, &login, found);
+	assert_int_equal(found->count, 1);
+	assert_null(strstr(found->list[0].text, "1234567"));
+	schema = json_keep(ctx, fields_schema(login_fields));
+	assert_true(json_flag(json_object_get(json_object_get(schema, "properties"), "password"), "writeOnly", false));
+}
+
+struct with_file {
+	const char *file, *other;
+	json_t *text;
+};
+
+static void contents_of_paths(void **state)
+{
+	static const struct field fields[] = { FIELD_PATH_OR(struct with_file, file, OPTIONAL, text, "a file"),
+		FIELD_PATH(struct with_file, other, OPTIONAL, "another"), FIELD_MAP(struct with_file, text, OPTIONAL, "its content"),
+		FIELD_END };
+
+	(void)state;
+	assert_ptr_equal(field_content(fields, &fields[0]), &fields[2]);
+	assert_null(field_content(fields, &fields[1]));
+	assert_null(field_content(fields, &fields[2]));
+	assert_false(field_is_content(fields, &fields[0]));
+	assert_false(field_is_content(fields, &fields[1]));
+	assert_true(field_is_content(fields, &fields[2]));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -320,6 +365,8 @@ int main(void)
 		cmocka_unit_test(many_mistakes),
 		cmocka_unit_test(names),
 		cmocka_unit_test(told),
+		cmocka_unit_test(passwords),
+		cmocka_unit_test(contents_of_paths),
 	};
 
 	json_setup();

@@ -208,6 +208,102 @@ static void test_unix_socket(void **state)
 	assert_int_equal(fs_remove_tree(folder, &err), 0);
 }
 
+/* What `take` was given, and what stops it. */
+struct taking {
+	size_t bytes, enough;
+	bool interrupted;
+};
+
+static int take(void *user, const char *bytes, size_t size)
+{
+	struct taking *taking = user;
+
+	taking->bytes += size;
+	return taking->bytes >= taking->enough;
+}
+
+static bool is_interrupted(void *user)
+{
+	return ((struct taking *)user)->interrupted;
+}
+
+static void test_answer_without_an_end(void **state)
+{
+	struct world *world = *state;
+	struct taking taking = { .enough = 3 };
+	struct http_request request = { .take = take, .interrupted = is_interrupted, .user = &taking, .local_ok = true };
+	struct http_response response;
+	struct err err = ERR_INIT;
+
+	request.url = http_server_url(&world->server, world->ctx, "/drip");
+	assert_int_equal(http_request(world->ctx, &request, &response, &err), 0);
+	assert_true(taking.bytes >= 3);
+	assert_int_equal(response.status, 200);
+	assert_int_equal(response.body_size, 0);
+
+	/* More than the limit of an answer that is kept, and ended by a word. */
+	taking = (struct taking){ .enough = (size_t)3 << 20 };
+	request.url = http_server_url(&world->server, world->ctx, "/huge");
+	assert_int_equal(http_request(world->ctx, &request, &response, &err), 0);
+	assert_true(taking.bytes >= (size_t)3 << 20);
+
+	/* What is no 2xx is an answer as any other. */
+	request.url = http_server_url(&world->server, world->ctx, "/status/503");
+	taking.bytes = 0;
+	assert_int_equal(http_request(world->ctx, &request, &response, &err), 0);
+	assert_int_equal(response.status, 503);
+	assert_string_equal(response.body, "status");
+	assert_int_equal(taking.bytes, 0);
+}
+
+static void test_silence_and_interruption(void **state)
+{
+	struct world *world = *state;
+	struct taking taking = { .enough = 100 };
+	struct http_request request = { .take = take, .interrupted = is_interrupted, .user = &taking, .local_ok = true, .quiet_ms = 100 };
+	struct http_response response;
+	struct err err = ERR_INIT;
+
+	request.url = http_server_url(&world->server, world->ctx, "/hang");
+	assert_int_equal(http_request(world->ctx, &request, &response, &err), -ERR_TIMEOUT);
+	assert_non_null(strstr(err.text, "nothing came for 100ms"));
+	taking.interrupted = true;
+	request.quiet_ms = 0;
+	assert_int_equal(http_request(world->ctx, &request, &response, &err), -ERR_CANCELLED);
+}
+
+static void test_headers_of_the_answer(void **state)
+{
+	struct world *world = *state;
+	struct http_response response, nothing = { 0 };
+	struct err err = ERR_INIT;
+
+	assert_int_equal(get(world, "/ok", 5000, &response, &err), 0);
+	assert_string_equal(http_response_header(&response, "content-type"), "text/plain");
+	assert_null(http_response_header(&response, "content"));
+	assert_null(http_response_header(&response, "Retry-After"));
+	assert_null(http_response_header(&nothing, "Content-Type"));
+}
+
+/* Whoever repeats a request must know whether the former one may have arrived. */
+static void test_whether_it_was_sent(void **state)
+{
+	struct world *world = *state;
+	bool sent = false;
+	struct http_request request = { .timeout_ms = 5000, .local_ok = true, .ret_sent = &sent };
+	struct http_response response;
+	struct err err = ERR_INIT;
+	int fd;
+
+	request.url = mem_printf(world->ctx, "http://127.0.0.1:%u/", closed_port(&fd));
+	assert_int_equal(http_request(world->ctx, &request, &response, &err), -ERR_UNREACHABLE);
+	assert_false(sent);
+	(void)close(fd);
+	request.url = http_server_url(&world->server, world->ctx, "/close");
+	assert_int_equal(http_request(world->ctx, &request, &response, &err), -ERR_UNREACHABLE);
+	assert_true(sent);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +316,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_failures_in_words, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_input, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unix_socket, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_answer_without_an_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_silence_and_interruption, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_headers_of_the_answer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_whether_it_was_sent, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -303,20 +303,52 @@ static void another_party_vouches(void **state)
 	struct entry removed = { .kind = ENTRY_PRINCIPAL_REMOVED, .actor = "test" };
 
 	add_person(workspace, "ana", operator_grant, PASSWORD);
-	assert_ok(identity_begin(workspace, *state, "https://idp|42", "ana", operator_grant, 1, NULL, NULL, &session, &principal, &error));
+	assert_ok(identity_begin(workspace, *state, "https://idp|42", "ana", operator_grant, 1, 1000, NULL, NULL, &session, &principal,
+		&error));
 	assert_string_equal(principal->name, "ana-2"); /* never somebody else's */
-	assert_ok(identity_begin(workspace, *state, "https://idp|42", "anna", admin_grant, 1, NULL, NULL, &session, &again, &error));
+	assert_ok(identity_begin(workspace, *state, "https://idp|42", "anna", admin_grant, 1, 0, NULL, NULL, &session, &again, &error));
 	assert_string_equal(again->id, principal->id);
 	assert_true(access_permits(again, PERMIT_ADMINISTER, "*"));
 	assert_int_equal(count_entries(workspace, ENTRY_PRINCIPAL_CHANGED), 1);
-	assert_ok(identity_begin(workspace, *state, "https://idp|42", "anna", admin_grant, 1, NULL, NULL, &session, &again, &error));
+	assert_ok(identity_begin(workspace, *state, "https://idp|42", "anna", admin_grant, 1, 0, NULL, NULL, &session, &again, &error));
 	assert_int_equal(count_entries(workspace, ENTRY_PRINCIPAL_CHANGED), 1);
 	/* has no password, so cannot sign in with one */
 	assert_fails(identity_login(workspace, *state, "ana-2", "", NULL, NULL, &session, &principal, &error), ERR_UNAUTHENTICATED);
 	removed.data = json_make(*state, "{s:s, s:s}", "principal", again->id, "name", "ana-2");
 	assert_ok(store_access_write(workspace->store, *state, &removed, 1, NULL, 0, &error));
-	assert_fails(identity_begin(workspace, *state, "https://idp|42", "anna", admin_grant, 1, NULL, NULL, &session, &again, &error),
+	assert_fails(identity_begin(workspace, *state, "https://idp|42", "anna", admin_grant, 1, 0, NULL, NULL, &session, &again, &error),
 		ERR_UNAUTHENTICATED);
+	assert_consistent(workspace->store);
+}
+
+static void who_may_nothing_any_more_loses_what_they_had(void **state)
+{
+	struct workspace *workspace = open_workspace(state);
+	struct login_limit limit;
+	struct session session, again;
+	struct principal *principal, *now;
+	struct err error = ERR_INIT;
+
+	assert_ok(identity_begin(workspace, *state, "https://idp|42", "ana", admin_grant, 1, 0, NULL, NULL, &session, &principal, &error));
+	assert_int_equal(principal->authenticated_ms, 1); /* long ago; 0 would be a token */
+	/* nobody was vouched for: nobody loses anything */
+	assert_ok(identity_not_begun(workspace, NULL, NULL, "state", "10.0.0.1", 3, &error));
+	assert_int_equal(count_entries(workspace, ENTRY_LOGIN_REFUSED), 1);
+	assert_int_equal(count_entries(workspace, ENTRY_PRINCIPAL_CHANGED), 0);
+	assert_ok(identity_not_begun(workspace, "https://idp|42", "ana", "group", "10.0.0.1", 1, &error));
+	assert_ok(identity_by_session(workspace, *state, session.secret, &again, &now, &error));
+	assert_int_equal(now->grant_count, 0);
+	assert_int_equal(count_entries(workspace, ENTRY_LOGIN_REFUSED), 2);
+	assert_int_equal(count_entries(workspace, ENTRY_PRINCIPAL_CHANGED), 1);
+	/* like ones were written just now, and nothing is left to take; somebody who was never here */
+	assert_ok(identity_not_begun(workspace, "https://idp|42", "ana", "group", "10.0.0.1", 0, &error));
+	assert_ok(identity_not_begun(workspace, "https://idp|43", "ben", "group", "10.0.0.1", 0, &error));
+	assert_int_equal(count_entries(workspace, ENTRY_LOGIN_REFUSED), 2);
+	/* no failed tries of a password, nor of a token */
+	assert_ok(store_login_limit(workspace->store, login_key(*state, LOGIN_BY_ADDRESS, NULL, "10.0.0.1"), &limit, &error));
+	assert_int_equal(limit.failures, 0);
+	assert_ok(store_login_limit(workspace->store, login_key(*state, LOGIN_BY_TOKEN, NULL, "10.0.0.1"), &limit, &error));
+	assert_int_equal(limit.failures, 0);
 	assert_consistent(workspace->store);
 }
 
@@ -405,6 +437,7 @@ int main(void)
 		TEST(names_from_outside_are_harmless),
 		TEST(one_proves_again_in_a_session),
 		TEST(another_party_vouches),
+		TEST(who_may_nothing_any_more_loses_what_they_had),
 		TEST(the_first_start_has_a_way_in_until_there_is_another),
 		TEST(secrets_never_stand_in_the_journal),
 		TEST(passwords_have_limits),

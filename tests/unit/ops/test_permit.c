@@ -62,6 +62,8 @@ static const struct row table[] = {
 	{ "audit.verify", PERMIT_VIEW, EVERYWHERE, "{}" },
 	{ "audit.search", PERMIT_VIEW, ANYWHERE, "{}" },
 	{ "notifications.list", PERMIT_VIEW, ANYWHERE, "{}" },
+	{ "alerts.list", PERMIT_VIEW, ANYWHERE, "{}" },
+	{ "alerts.list", PERMIT_VIEW, ANYWHERE, "{}" },
 	{ "approvals.list", PERMIT_VIEW, ANYWHERE, "{\"all\": true}" },
 	{ "approvals.show", PERMIT_VIEW, HERE, "{\"id\": \"$APR\"}" },
 	{ "approvals.approve", PERMIT_APPROVE, HERE, "{\"id\": \"$APR\"}" },

@@ -125,6 +125,7 @@ static unused_arg char *dump(struct store *store, const void *ctx)
 		"SELECT * FROM approvals ORDER BY id",
 		"SELECT * FROM approval_entries ORDER BY seq",
 		"SELECT * FROM breakglasses ORDER BY id",
+		"SELECT * FROM alerts ORDER BY hook, fingerprint, started_ms",
 	};
 	struct err error = ERR_INIT;
 	char *text = mem_strdup(ctx, "");
