@@ -6,7 +6,6 @@
  *
  * fan and storm print one line of JSON. The time of a round is from the event's own time (member "at" of its data) to its arrival at the last client, both on this machine's clock.
  * A client checks that ids follow on each other without gap and without repetition, from the one that it resumed from. Also works against any server that sends such events. */
-#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -110,6 +110,7 @@ int err_set(struct err *err, enum err_code code, const char *format, ...)
 
 	err->code = code;
 	err->line = err->column = 0;
+	err->advised = false;
 	memcpy(err->text, text, strlen(text) + 1);
 	return -(int)code;
 }
@@ -163,6 +164,12 @@ int err_in(struct err *err, const char *format, ...)
 			memcpy(err->text + length, ": ", 2);
 		}
 	}
+	return -(int)err->code;
+}
+
+int err_advised(struct err *err)
+{
+	err->advised = true;
 	return -(int)err->code;
 }
 

@@ -27,6 +27,7 @@ enum err_code {
 struct err {
 	enum err_code code;
 	unsigned line, column; /* place in the input file, counted from 1; 0: no place */
+	bool advised;          /* the text says what to do: the table's hint would not fit (err_advised) */
 	char text[ERR_TEXT_MAX];
 };
 
@@ -50,6 +51,9 @@ int err_errno(struct err *err, int error_number, const char *format, ...) printf
 
 /* Puts context in front of the text: "context: text". Returns -err->code. */
 int err_in(struct err *err, const char *format, ...) printf_like(2, 3);
+
+/* Says that the text itself tells the user what to do, so that the table's hint is not shown beside it. Returns -err->code. */
+int err_advised(struct err *err);
 
 /* Changes the code, keeps the text (a connection refused that means "store unreachable"). Returns -code. */
 int err_as(struct err *err, enum err_code code);

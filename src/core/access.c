@@ -1,6 +1,6 @@
 /* Who may do what, as tables: names of permissions, roles as sets of them; and the questions that are asked of a principal. To add a
  * role: a row in `roles`. To add a permission: a member of
- * the enum, a name here, and the roles that have it.
+ * the enum, a name and words here, and the roles that have it.
  * Pure; any thread. */
 #include "core/access.h"
 
@@ -22,6 +22,19 @@ static const char *const permission_names[] = {
 	[PERMIT_ADMINISTER] = "administer",
 };
 _Static_assert(ARRAY_SIZE(permission_names) == PERMISSION_COUNT, "every permission has a name");
+
+/* After "ana may not". */
+static const char *const permission_words[] = {
+	[PERMIT_VIEW] = "view anything",
+	[PERMIT_PLAN] = "make plans",
+	[PERMIT_EXECUTE] = "execute anything",
+	[PERMIT_APPROVE] = "approve",
+	[PERMIT_FORCE] = "override a refusal",
+	[PERMIT_EMERGENCY] = "begin an emergency",
+	[PERMIT_FLAGS] = "change flags",
+	[PERMIT_ADMINISTER] = "administer",
+};
+_Static_assert(ARRAY_SIZE(permission_words) == PERMISSION_COUNT, "every permission has its words");
 
 #define BIT(name) PERMISSION_BIT(PERMIT_##name)
 
@@ -135,7 +148,7 @@ int access_check(const struct principal *principal, enum permission permission, 
 	else
 		where = environment ? mem_printf(NULL, " in '%s'", environment) : mem_strdup(NULL, "");
 	return err_set(err, ERR_FORBIDDEN, "%s may not %s%s: it needs the permission '%s' (role %s)", principal->name,
-		permission_name(permission), where, permission_name(permission), least_role(permission));
+		permission_words[permission], where, permission_name(permission), least_role(permission));
 }
 
 json_t *permissions_json(permissions set)

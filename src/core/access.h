@@ -58,7 +58,7 @@ struct principal {
 bool access_permits(const struct principal *principal, enum permission permission, const char *environment);
 /* What they may there; for the web admin and `whoami`. */
 permissions access_permissions(const struct principal *principal, const char *environment);
-/* ERR_FORBIDDEN "ana may not execute in 'production': it needs the permission 'execute' (role operator)". Never says more than the principal may know. */
+/* ERR_FORBIDDEN "ana may not execute anything in 'production': it needs the permission 'execute' (role operator)". Never says more than the principal may know. */
 must_check int access_check(const struct principal *principal, enum permission permission, const char *environment, struct err *err);
 json_t *permissions_json(permissions set);                     /* new reference: ["view", "plan"] */
 json_t *grants_json(const struct grant *grants, size_t count); /* new reference: [{environment, role, permissions}] */

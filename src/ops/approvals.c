@@ -38,6 +38,17 @@ static int find(struct op *op, const char *given, struct approval **ret, struct 
 	return op_found(op, r, "approval", given, *ret ? (*ret)->environment : NULL, err);
 }
 
+/* Of what was shown only where it leads: the list is for choosing. */
+static json_t *listed(const struct op *op, const struct approval *approval, int64_t now_ms)
+{
+	json_t *item = approval_json(op->ctx, approval, now_ms), *target = json_object_get(approval->shown, "target");
+
+	json_object_del(item, "shown");
+	if (target)
+		json_object_set_new(item, "shown", json_pack("{s:O}", "target", target));
+	return item;
+}
+
 static int approvals_list(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	const struct approvals_params *p = params;
@@ -54,13 +65,10 @@ static int approvals_list(struct op *op, const void *params, json_t **ret, struc
 		return r;
 	for (size_t i = 0; i < count && json_array_size(list) < (size_t)p->limit; i++) {
 		enum approval_status status = approval_status_at(approvals[i], now_ms);
-		json_t *item;
 
 		if (!op_sees(op, approvals[i]->environment) || (!p->all && status != APPROVAL_PENDING && status != APPROVAL_APPROVED))
 			continue;
-		item = approval_json(op->ctx, approvals[i], now_ms);
-		json_object_del(item, "shown");
-		json_array_append_new(list, item);
+		json_array_append_new(list, listed(op, approvals[i], now_ms));
 	}
 	*ret = json_make(op->ctx, "{s:O}", "approvals", list);
 	return 0;

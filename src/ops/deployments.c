@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/id.h"
+#include "core/version.h"
 #include "ops/page.h"
 #include "ops/permit.h"
 
@@ -141,12 +142,42 @@ static json_t *deployment_data(struct op *op, const struct record_params *p, con
 	return deployment;
 }
 
+/* The code that runs has another version than the one that is recorded: perhaps it was never deployed. Silent where several versions run, as long as one of them is it. */
+static void warn_of_other_code(struct op *op, const struct environment *environment, json_t *observed, const char *recorded,
+	json_t *warnings)
+{
+	const struct component *other = NULL;
+	struct version version, runs;
+	struct err ignored = ERR_INIT;
+
+	if (version_parse(op->ctx, recorded, &version, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < environment->component_count; i++) {
+		const struct component *component = &environment->components[i];
+		const struct driver *driver = catalogue_driver(op->workspace->catalogue, component->driver);
+		const char *text = json_str(json_object_get(observed, component->name), "version", "");
+		int order;
+
+		if (!driver || driver->kind != DRIVER_CODE || version_parse(op->ctx, text, &runs, &ignored) < 0 ||
+			!version_compare(&version, &runs, &order))
+			continue;
+		if (order == 0)
+			return;
+		other = component;
+	}
+	if (other)
+		json_array_append_new(warnings,
+			json_sprintf("%s: version %s runs there, not %s: was it deployed?", other->name,
+				json_str(json_object_get(observed, other->name), "version", ""), recorded));
+}
+
 /* What the recorder should know now, not at the rollback: a component with nothing to return to. */
-static void add_warnings(json_t *answer, json_t *observed)
+static void add_warnings(struct op *op, const struct environment *environment, json_t *answer, json_t *observed, const char *recorded)
 {
 	json_t *warnings = json_array(), *component;
 	const char *name;
 
+	warn_of_other_code(op, environment, observed, recorded, warnings);
 	json_object_foreach(observed, name, component)
 		if (!*json_str(component, "version", ""))
 			json_array_append_new(warnings,
@@ -187,7 +218,7 @@ static int deployments_record(struct op *op, const void *params, json_t **ret, s
 	if (r < 0)
 		return r;
 	*ret = json_keep(op->ctx, deployment_json(&recorded));
-	add_warnings(*ret, observed);
+	add_warnings(op, environment, *ret, observed, p->version);
 	return 0;
 }
 

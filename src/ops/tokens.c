@@ -94,9 +94,12 @@ static json_t *strings(const char *const *list)
 
 static json_t *token_json(const void *ctx, const struct token_row *row)
 {
-	json_t *object = json_pack("{s:s, s:s, s:s, s:o, s:b}", "id", row->id, "name", row->name, "principal", row->principal_name,
-		"permissions", permissions_json(row->permissions), "expired", row->expires_ms <= clock_wall_ms());
+	bool narrowed = row->permissions != PERMISSIONS_ALL;
+	json_t *object = json_pack("{s:s, s:s, s:s, s:b, s:b}", "id", row->id, "name", row->name, "principal", row->principal_name,
+		"narrowed", narrowed, "expired", row->expires_ms <= clock_wall_ms());
 
+	if (narrowed)
+		json_object_set_new(object, "permissions", permissions_json(row->permissions));
 	if (row->environments)
 		json_object_set_new(object, "environments", strings(row->environments));
 	put_time(ctx, object, "createdAt", row->created_ms);

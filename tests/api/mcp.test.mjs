@@ -6,7 +6,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 
 import { eventually } from '../support/eventually.mjs'
-import { startServer } from '../support/server.mjs'
+import { makeToken, startServer } from '../support/server.mjs'
 import { World } from '../world.mjs'
 
 const version = '2026-07-28'
@@ -57,6 +57,20 @@ environments:
     assert.equal(status, 401)
     assert.match(headers.get('www-authenticate'), /^Bearer/)
     assert.equal((await post({ id: 1, method: 'ping' }, { Authorization: 'Bearer wrong' })).status, 401)
+  })
+
+  /* Refusals are counted by the server, which must know its own request behind the call. */
+  it('refuses who may not, and goes on', async () => {
+    const token = makeToken(world, 'watcher', ['production=viewer'])
+
+    for (const [name, params] of [['rollback_deployment', { environment: 'production', reason: 'no' }], ['set_flag', { environment: 'production', key: 'search', state: 'off' }], ['rollback_deployment', { environment: 'elsewhere', reason: 'no' }]]) {
+      const { status, body } = await ask('tools/call', { name, arguments: params }, { Authorization: `Bearer ${token}` })
+
+      assert.equal(status, 200, name)
+      assert.equal(body.result.isError, true)
+      assert.equal(body.result.structuredContent.error.code, 'forbidden')
+    }
+    assert.equal((await post({ id: 1, method: 'ping' })).status, 200)
   })
 
   it('is not for web pages of others', async () => {

@@ -17,6 +17,9 @@ environments:
   production:
     components:
       config: {driver: files, paths: [state/app.env]}
+  staging:
+    components:
+      config: {driver: files, paths: [state/app.env]}
 `)
   writeFileSync(join(world.app, 'state/app.env'), 'GREETING=hello\n')
   server = await startServer(world)
@@ -28,6 +31,13 @@ after(async () => {
 })
 
 const operations = () => Object.entries(document.paths).flatMap(([path, item]) => Object.entries(item).map(([method, operation]) => ({ path, method: method.toUpperCase(), ...operation })))
+/* As docs/access.md has them. */
+const roles = {
+  viewer: ['view'],
+  operator: ['view', 'plan', 'execute', 'flags'],
+  approver: ['view', 'plan', 'approve'],
+  admin: ['view', 'plan', 'execute', 'approve', 'force', 'emergency', 'flags', 'administer'],
+}
 /* A path with something in every place. */
 const filled = (path) => path.replace(/\{(\w+)\}/g, (_, name) => ({ environment: 'production' })[name] ?? 'nothing')
 
@@ -84,6 +94,21 @@ describe('every route', () => {
       assert.equal(response.status, 403, `${method} ${path}: ${response.bodyText}`)
     }
   })
+
+  /* What is wrong with the input is told only to who may: 422 means that they were let in, and nothing happens. */
+  for (const [role, permissions] of Object.entries(roles)) {
+    it(`is open to ${role} by its permission, and only where it was given`, async () => {
+      const here = makeToken(world, `${role}-everywhere`, [`*=${role}`]), elsewhere = makeToken(world, `${role}-staging`, [`staging=${role}`])
+
+      for (const { path, method, operationId, 'x-permission': permission } of operations().filter((one) => one['x-permission'] && one.operationId.split('.').length === 2 && one.tags[0] !== 'server')) {
+        const get = method === 'GET' || method === 'DELETE'
+        const ask = async (token) => (await server.fetch(filled(path) + (get ? '?zzzzzzzz=1' : ''), { method, token, body: get ? undefined : { zzzzzzzz: 1 } })).status
+
+        assert.equal(await ask(here), permissions.includes(permission) ? 422 : 403, `${role}: ${operationId} (${permission})`)
+        if (path.includes('{environment}')) assert.equal(await ask(elsewhere), 403, `${role} of staging: ${operationId}`)
+      }
+    })
+  }
 
   it('refuses what it does not know', async () => {
     for (const operation of operations().filter((one) => one.operationId.split('.').length === 2 && one.tags[0] !== 'server')) {

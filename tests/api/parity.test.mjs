@@ -195,10 +195,13 @@ class Way {
 
 const ways = {
   async local(way, [, , words], as) {
-    return JSON.parse(way.world.run([...words, '--json'], { env: { UNSHIP_ACTOR: as }, cwd: way.world.dir }).out)
+    const { code, out } = way.world.run([...words, '--json'], { env: { UNSHIP_ACTOR: as }, cwd: way.world.dir })
+    way.code = code
+    return JSON.parse(out)
   },
   async remote(way, [, , words], as) {
-    const { out, err } = await way.remote.run([...words, '--json'], { env: { UNSHIP_TOKEN: way.tokens[as] } })
+    const { code, out, err } = await way.remote.run([...words, '--json'], { env: { UNSHIP_TOKEN: way.tokens[as] } })
+    way.code = code
     try { return JSON.parse(out) } catch { throw new Error(`${words.join(' ')}: ${out}${err}`) }
   },
   async raw(way, [operation, input], as) {
@@ -283,6 +286,8 @@ describe('one result, whatever the way', () => {
       }
       assert.equal(results.local.error?.code, fails, JSON.stringify(results.local))
       assert.deepEqual(results.remote, results.local, 'the command line over a server')
+      assert.equal(all.remote.code, all.local.code, 'the exit code')
+      if (results.local.answer.waitsFor) assert.equal(all.local.code, 3, 'nothing was done')
       if (usage || terminal) return // the command line says itself what is wrong with its words
       if (place) { // the raw call has no file, so no place in it
         assert.equal(results.raw.error.code, results.local.error.code)

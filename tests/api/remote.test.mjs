@@ -118,7 +118,10 @@ describe('login', () => {
 
   it('makes a token by name and password, and logout revokes it', async () => {
     assert.equal(world.run(['people', 'add', 'ana', '--grant', 'production=viewer', '--password'], { program: release, input: 'correct horse battery\n' }).code, 0)
-    assert.equal((await remote.run(['login', '--name', 'ana'], { input: 'wrong horse battery\n' })).code, 3)
+    const wrong = await remote.run(['login', '--name', 'ana'], { input: 'wrong horse battery\n' })
+    assert.equal(wrong.code, 3)
+    assert.match(wrong.err, /name or the password is wrong/)
+    assert.doesNotMatch(wrong.err, /unship login/)
     const login = await remote.json(['login', '--name', 'ana', '--expires', '1h'], { input: 'correct horse battery\n' })
     assert.equal(login.principal.name, 'ana')
     assert.doesNotMatch(readFileSync(kept, 'utf8'), /correct/)

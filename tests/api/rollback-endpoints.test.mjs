@@ -1,5 +1,7 @@
 /* POST /api/rollback/trigger and GET /api/rollback/status/{id}: document S4, key for key. */
 import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 
 import { eventually } from '../support/eventually.mjs'
@@ -113,4 +115,23 @@ test('errors carry the members too', async () => {
     assert.equal(answer.body.rollback_id, '')
     assert.match(answer.body.message, message)
   }
+})
+
+/* The last: from here on the environment wants four eyes. */
+test('what waits for the approval of others has not begun, and says so', async () => {
+  const file = join(world.app, 'unship.yaml')
+  const target = world.json(['deployments', 'production']).deployments.find(({ present }) => !present)
+
+  world.run(['deployments', 'release', target.id, '--reason', 'mended']) // where it is in quarantine
+  writeFileSync(file, readFileSync(file, 'utf8').replace(/^  production:\n/m, '  production:\n    approvals: {required: 1}\n'))
+  const asked = await trigger({ deployment_id: target.id, reason: 'errors under load', environment: 'production' })
+
+  assert.equal(asked.status, 202)
+  assert.deepEqual(Object.keys(asked.body), ['success', 'rollback_id', 'message'])
+  assert.equal(asked.body.success, false)
+  assert.equal(asked.body.rollback_id, '')
+  assert.match(asked.headers.get('location'), /^\/api\/v1\/approvals\/apr-/)
+  assert.ok(asked.body.message.includes(asked.headers.get('location').split('/').pop()), asked.body.message)
+  const approval = await call('GET', asked.headers.get('location'))
+  assert.equal(approval.body.status ?? approval.body.approval?.status, 'pending')
 })

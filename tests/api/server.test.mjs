@@ -63,7 +63,8 @@ describe('listening', () => {
     const result = bare().run(['serve', '--listen', '0.0.0.0:0'])
 
     assert.equal(result.code, 3)
-    assert.match(result.err, /not loopback/)
+    assert.match(result.err, /not loopback.*server\.certificate/)
+    assert.doesNotMatch(result.err, /--force/)
   })
 
   it('not on what is no address, nor on one that is taken, nor without a project', async () => {
@@ -76,7 +77,10 @@ describe('listening', () => {
       assert.equal(result.code, 2, address)
       assert.match(result.err, /no address/)
     }
-    assert.equal(world.run(['serve', '--listen', `127.0.0.1:${server.port}`]).code, 1)
+    const taken = world.run(['serve', '--listen', `127.0.0.1:${server.port}`])
+    assert.equal(taken.code, 1)
+    assert.match(taken.err, /in use.*--listen/)
+    assert.doesNotMatch(taken.err, /disk/)
     assert.equal(world.run(['serve', '--listen', '127.0.0.1:0'], { dir: mkdtempSync(join(world.dir, 'empty-')) }).code, 2)
     await server.stop()
   })
@@ -118,7 +122,11 @@ describe('the first token', () => {
 
     await server.stop()
     assert.ok(!server.errors().includes('unship_'))
+    assert.match(server.errors(), /nobody administers this server yet.*unship people add NAME/)
     assert.deepEqual(world.json(['people', 'list']).people, [])
+    const administered = await startServer(world)
+    await administered.stop()
+    assert.ok(!administered.errors().includes('nobody administers'))
   })
 })
 
@@ -223,6 +231,22 @@ describe('runs', () => {
     writeFileSync(join(world.dir, 'go'), '')
     await eventually(async () => !['requested', 'in_progress'].includes((await run(second)).status))
     await second.stop()
+  })
+})
+
+describe('the log', () => {
+  it('has what went wrong, by the id that the client was told, and how runs ended', async () => {
+    const world = bare(), server = await startServer(world)
+
+    try {
+      const wrong = await server.fetch('/api/v1/deployments/dep-nothing'), right = await server.fetch('/livez')
+      assert.equal(wrong.status, 404)
+      const line = await eventually(() => server.errors().split('\n').find((text) => text.includes(wrong.headers.get('x-request-id'))))
+      assert.match(line, /404/)
+      assert.ok(!server.errors().includes(right.headers.get('x-request-id')))
+    } finally {
+      await server.stop()
+    }
   })
 })
 

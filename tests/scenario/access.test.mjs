@@ -47,6 +47,14 @@ describe('people', () => {
     assert.equal(world.run(['people', 'show', 'dan']).code, 2)
   })
 
+  it('are not added when no password is given', () => {
+    const { code, err } = world.run(['people', 'add', 'eva', '--password'], { input: '' })
+    assert.equal(code, 2)
+    assert.match(err, /standard input/)
+    assert.doesNotMatch(err, /resume/)
+    assert.equal(world.run(['people', 'show', 'eva']).code, 2)
+  })
+
   it('cannot be given a password as an option', () => {
     const { code, err } = world.run(['people', 'add', 'eva', `--password=${canary}`])
     assert.equal(code, 2)
@@ -74,10 +82,20 @@ describe('people', () => {
     const listed = world.run(['tokens', 'list', '--json']).out
     assert.doesNotMatch(listed, /unship_/)
     const [token] = JSON.parse(listed).tokens
-    assert.deepEqual([token.permissions, token.environments], [['view'], ['staging']])
+    assert.deepEqual([token.narrowed, token.permissions, token.environments], [true, ['view'], ['staging']])
     assert.equal(world.run(['tokens', 'revoke', token.id]).code, 0)
     assert.equal(world.json(['tokens', 'list']).tokens.length, 0)
     assert.equal(world.run(['tokens', 'revoke', token.id]).code, 4)
+  })
+
+  it('does not give a token that is not narrowed more than its owner has', () => {
+    world.json(['people', 'add', 'gil', '--grant', 'production=viewer'])
+    const { err } = world.run(['tokens', 'create', 'whole', '--principal', 'gil'])
+    assert.match(err, /may: whatever its owner may\n/)
+    const { out } = world.run(['tokens', 'list', '--principal', 'gil'])
+    assert.match(out, /whatever its owner may\n/)
+    const [token] = world.json(['tokens', 'list', '--principal', 'gil']).tokens
+    assert.deepEqual([token.narrowed, token.permissions], [false, undefined])
   })
 
   it('never finds a password or a token again: not in the store, not in the journal, not in the list of processes', async () => {

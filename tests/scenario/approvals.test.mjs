@@ -26,6 +26,12 @@ function deployed(world, environment = 'production') {
 
 const state = (world, environment = 'production') => world.json(['flags', environment, 'list']).flags.map((flag) => `${flag.key}=${flag.state}`).join()
 const ask = (world, name, extra = []) => world.json(['rollback', 'production', '--yes', '--reason', 'errors', ...extra], as(name))
+/* The same, and other people have to agree first: nothing was done, so the command does not end with 0. */
+const waiting = (world, name, argv = ['rollback', 'production', '--yes', '--reason', 'errors']) => {
+  const answer = world.json(argv, { ...as(name), codes: [3] })
+  assert.equal(answer.waitsFor, 'approval')
+  return answer
+}
 const kinds = (world, kind) => world.json(['audit', 'search', '--kind', kind]).entries
 
 describe('an environment that wants two other people', () => {
@@ -39,8 +45,8 @@ describe('an environment that wants two other people', () => {
   it('changes nothing, and says who must do what', () => {
     const { code, out } = world.run(['rollback', 'production', '--yes', '--reason', 'errors'], as('ana'))
 
-    assert.equal(code, 0)
-    assert.match(out, /2 other people must approve until \d{4}-/)
+    assert.equal(code, 3)
+    assert.match(out, /nothing was changed\. 2 other people must approve until \d{4}-/)
     assert.match(out, /unship approve apr-/)
     assert.equal(state(world), 'checkout=true')
     assert.equal(world.json(['runs']).runs.length, 0)
@@ -57,7 +63,7 @@ describe('an environment that wants two other people', () => {
   })
 
   it('takes the same request a second time for the same', () => {
-    assert.equal(ask(world, 'ana').approval.id, approval.id)
+    assert.equal(waiting(world, 'ana').approval.id, approval.id)
     assert.equal(world.json(['approvals']).approvals.length, 1)
   })
 
@@ -101,8 +107,8 @@ describe('an environment that wants two other people', () => {
   })
 
   it('asks for an undo and for restoring a snapshot as well', () => {
-    assert.equal(world.json(['undo', '--yes'], as('ana')).waitsFor, 'approval')
-    assert.equal(world.json(['snapshots', 'restore', '--yes'], as('ana')).waitsFor, 'approval')
+    waiting(world, 'ana', ['undo', '--yes'])
+    waiting(world, 'ana', ['snapshots', 'restore', '--yes'])
     assert.equal(state(world), 'checkout=false')
     const [restore, undo] = world.json(['approvals']).approvals
     assert.deepEqual([undo.operation, restore.operation], ['rollbacks.undo', 'snapshots.restore'])
@@ -127,16 +133,16 @@ describe('one rejection', () => {
   after(() => world.remove())
 
   it('ends the request, and another can be made', () => {
-    const { approval } = ask(world, 'ana')
+    const { approval } = waiting(world, 'ana')
     world.json(['approve', approval.id], as('ben'))
     assert.equal(world.json(['reject', approval.id, '--reason', 'not now'], as('cho')).approval.status, 'rejected')
     assert.equal(world.run(['approve', approval.id], as('dan')).code, 2)
     assert.equal(state(world), 'checkout=true')
-    assert.notEqual(ask(world, 'ana').approval.id, approval.id)
+    assert.notEqual(waiting(world, 'ana').approval.id, approval.id)
   })
 
   it('a request is withdrawn by the one who made it', () => {
-    const { approval } = ask(world, 'ben')
+    const { approval } = waiting(world, 'ben')
     assert.equal(world.json(['approvals', 'withdraw', approval.id], as('ben')).status, 'withdrawn')
     assert.equal(world.run(['approve', approval.id], as('cho')).code, 2)
   })
@@ -152,16 +158,41 @@ describe('an approval is for what was shown', () => {
   after(() => world.remove())
 
   it('another state is refused, and the approval holds when it comes back', () => {
-    const { approval } = ask(world, 'ana')
+    const { approval } = waiting(world, 'ana')
     world.json(['flags', 'production', 'set', 'banner', 'on'])
     const refused = world.json(['approve', approval.id], { ...as('ben'), codes: [3] })
     assert.equal(refused.error.code, 'changed')
     assert.equal(refused.approval.status, 'approved')
+    const said = world.run(['approvals', 'show', approval.id], as('ben')).out
+    assert.match(said, /holds until .*, and only for the state that was shown/)
+    assert.match(said, /next: ana asks for the same again: it is carried out if the state is as it was shown, else that is a new request/)
+    assert.match(world.run(['approvals']).out, new RegExp(`${approval.id} +production +rollbacks\\.create +1\\.0\\.0 +ana +approved .*Z +errors\\n`))
     assert.equal(state(world), 'banner=true,checkout=true')
     world.json(['flags', 'production', 'set', 'banner', 'off'])
     assert.equal(ask(world, 'ana').status, 'completed')
     assert.equal(state(world), 'banner=false,checkout=false')
     assert.equal(world.json(['approvals', 'show', approval.id]).status, 'used')
+  })
+})
+
+describe('a plan written by hand', () => {
+  let world
+  before(() => {
+    world = flagsProject('{required: 1}')
+    deployed(world)
+  })
+  after(() => world.remove())
+
+  it('shows the approver what each step does, and with what', () => {
+    const plan = world.writePlan('p.json', { id: 'p', name: 'P', steps: [
+      { id: 'off', type: 'feature-flag', parameters: { flagKey: 'checkout', targetState: false }, timeout: 5 },
+      { id: 'look', type: 'command', parameters: { argv: ['true', 'a b'] }, timeout: 5 },
+    ] })
+    const { approval } = waiting(world, 'ana', ['rollback', 'production', '--plan', plan, '--yes', '--reason', 'by hand'])
+    const { out } = world.run(['approvals', 'show', approval.id], as('ben'))
+    assert.match(out, / 1\. off +feature-flag.*\n +flagKey checkout, targetState false\n/)
+    assert.match(out, / 2\. look +command.*\n +argv \["true","a b"\]\n/)
+    assert.match(world.run(['approvals']).out, /by hand/)
   })
 })
 
@@ -174,10 +205,10 @@ describe('a protected environment without a rule', () => {
   after(() => world.remove())
 
   it('wants another person for --force, and for nothing else', () => {
-    assert.equal(ask(world, 'ana', ['--force']).waitsFor, 'approval')
+    waiting(world, 'ana', ['rollback', 'production', '--yes', '--reason', 'errors', '--force'])
     assert.equal(state(world), 'checkout=true')
     assert.equal(ask(world, 'ana').status, 'completed')
-    assert.equal(world.json(['undo', '--yes', '--force'], as('ana')).approval.required, 1)
+    assert.equal(waiting(world, 'ana', ['undo', '--yes', '--force']).approval.required, 1)
   })
 })
 
@@ -204,15 +235,15 @@ describe('breaking the glass', () => {
   })
 
   it('lets that person act there, and nobody else, and nowhere else', () => {
-    assert.equal(ask(world, 'ben').waitsFor, 'approval')
-    assert.equal(world.json(['rollback', 'staging', '--yes', '--reason', 'x'], as('ana')).waitsFor, 'approval')
+    waiting(world, 'ben')
+    waiting(world, 'ana', ['rollback', 'staging', '--yes', '--reason', 'x'])
     assert.equal(ask(world, 'ana').status, 'completed')
     assert.equal(kinds(world, 'run.requested')[0].data.breakglass, opened.id)
   })
 
   it('is reviewed by another person before it can be done again', () => {
     assert.equal(world.run(['breakglass', 'close', opened.id], as('ana')).code, 0)
-    assert.equal(world.json(['undo', '--yes'], as('ana')).waitsFor, 'approval')
+    waiting(world, 'ana', ['undo', '--yes'])
     assert.equal(world.run(['breakglass', 'open', 'staging', '--yes', '--reason', 'again'], as('ana')).code, 4)
     assert.equal(world.run(['breakglass', 'review', opened.id, '--note', 'fine'], as('ana')).code, 3)
     assert.equal(world.json(['breakglass', 'review', opened.id, '--note', 'fine'], as('ben')).reviewedBy, 'ben')
@@ -234,8 +265,8 @@ describe('an approval step in a run', () => {
   after(() => world.remove())
 
   it('waits for two people, and not for the one who asked', () => {
-    const waiting = world.json(['rollback', 'production', '--plan', world.writePlan('p.json', plan), '--yes', '--reason', 'x'], { ...as('ana'), codes: [5] })
-    run = waiting.rollbackId
+    const held = world.json(['rollback', 'production', '--plan', world.writePlan('p.json', plan), '--yes', '--reason', 'x'], { ...as('ana'), codes: [5] })
+    run = held.rollbackId
     assert.equal(world.run(['approve', run], as('ana')).code, 3)
     assert.equal(world.json(['approve', run], as('ben')).status, 'waiting')
     assert.equal(world.run(['approve', run], as('ben')).code, 4)
@@ -246,9 +277,9 @@ describe('an approval step in a run', () => {
 
   it('whoever asked may say no', () => {
     world.json(['flags', 'production', 'set', 'checkout', 'on'])
-    const waiting = world.json(['rollback', 'production', '--plan', world.writePlan('p.json', plan), '--yes', '--reason', 'x'], { ...as('ana'), codes: [5] })
-    world.json(['reject', waiting.rollbackId], { ...as('ana'), codes: [1, 3] })
+    const held = world.json(['rollback', 'production', '--plan', world.writePlan('p.json', plan), '--yes', '--reason', 'x'], { ...as('ana'), codes: [5] })
+    world.json(['reject', held.rollbackId], { ...as('ana'), codes: [1, 3] })
     assert.equal(state(world), 'checkout=true')
-    assert.match(world.json(['status', waiting.rollbackId]).status, /restored|refused/)
+    assert.match(world.json(['status', held.rollbackId]).status, /restored|refused/)
   })
 })

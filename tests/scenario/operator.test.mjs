@@ -364,3 +364,17 @@ describe('a target whose commit is gone', () => {
     for (const part of ['code:', first.id, '1.0.0', code.version, '--to', 'unship deployments production']) assert.ok(result.err.includes(part), `${part} is not in: ${result.err}`)
   })
 })
+
+describe('what is recorded but does not run', () => {
+  let world
+  before(async () => {
+    world = await World.make({ versions: { '1.0.0': {} } })
+    world.deploy('1.0.0')
+  })
+  after(() => world.remove())
+
+  it('is a warning', () => {
+    assert.deepEqual(world.json(['record', 'production', '--version', 'v1.0.0']).warnings, [])
+    assert.match(world.json(['record', 'production', '--version', '9.9.9']).warnings.join(), /version v?1\.0\.0 runs there, not 9\.9\.9/)
+  })
+})

@@ -155,7 +155,7 @@ static const char *hint_for(const struct cli *cli, const struct err *err)
 {
 	if (cli->declined)
 		return "nothing was changed";
-	if (strstr(err->text, "`unship ")) /* the message says it already */
+	if (err->advised || strstr(err->text, "`unship ")) /* the message says it already */
 		return NULL;
 	if (err->code == ERR_USAGE && cli->command)
 		return mem_printf(cli->ctx, "see `unship help %s`", text_split(cli->ctx, cli->command->pattern, ' ')[0]);
@@ -271,6 +271,13 @@ static void catch_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* The request was made and nothing was done: `unship rollback ... && next` must not go on. The vote of an approval is done when it is
+ * given, however many others are missing; what came of the last one is in its result. */
+static bool waits_for_approval(json_t *answer)
+{
+	return !strcmp(json_str(answer, "waitsFor", ""), "approval");
+}
+
 int cli_main(const struct catalogue *catalogue, int argc, char **argv)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
@@ -311,5 +318,7 @@ int cli_main(const struct catalogue *catalogue, int argc, char **argv)
 		fprintf(stderr, "unship: the result could not be written: %s\n", strerror(errno));
 		return err_info(ERR_IO)->exit_code;
 	}
+	if (r == 0 && waits_for_approval(answer))
+		return err_info(ERR_REFUSED)->exit_code;
 	return r < 0 ? err_info(err.code)->exit_code : 0;
 }

@@ -162,9 +162,11 @@ static int make_token(struct cli *cli, const char *name, const char **ret_token,
 		return r;
 	secret_add(password);
 	sign_in.body = json_make(cli->ctx, "{s:s, s:s}", "name", name, "password", password);
+	cli->remote->signing_in = true;
 	r = remote_ask(cli->remote, &sign_in, &answer, &response, err);
+	cli->remote->signing_in = false;
 	if (r < 0)
-		return r;
+		return r == -ERR_UNAUTHENTICATED ? err_advised(err) : r;
 	cookie = http_response_header(&response, "Set-Cookie");
 	if (!cookie)
 		return err_set(err, ERR_UNREACHABLE, "%s: what answers is no unship server: it begins no session", cli->remote->url);

@@ -188,7 +188,7 @@ int remote_problem(struct remote *remote, const struct http_response *response, 
 	if (response->status == 405 || (response->status == 404 && strstr(detail, mem_strndup(ctx, path, strcspn(path, "?")))))
 		return err_set(err, ERR_UNSUPPORTED,
 			"%s does not know this command: it is of another version than this unship (" UNSHIP_VERSION ")", remote->url);
-	if (response->status == 401 && !remote->token)
+	if (response->status == 401 && !remote->token && !remote->signing_in)
 		return err_set(err, ERR_UNAUTHENTICATED,
 			"you are not signed in to %s: `unship login --server %s`, or set UNSHIP_TOKEN_FILE", remote->url, remote->url);
 	*ret = other_members(ctx, problem);

@@ -10,6 +10,7 @@ struct remote {
 	struct cli *cli;
 	const char *url;   /* "https://deploy.example.com", without a slash at the end */
 	const char *token; /* NULL: none is known */
+	bool signing_in;   /* no token is meant to be known: a refusal is about what was given, and said in the server's words */
 	bool heedless;     /* do not end requests because of Ctrl-C: it was heard already */
 };
 

@@ -81,10 +81,12 @@ void render_person(struct cli *cli, json_t *answer, const struct err *err)
 
 static char *reach(struct cli *cli, json_t *token)
 {
-	json_t *environments = json_object_get(token, "environments");
+	json_t *environments = json_object_get(token, "environments"), *named = json_object_get(token, "permissions");
+	const char *what = named ? joined(cli, named) : "whatever its owner may";
 
-	return mem_printf(cli->ctx, "%s in %s", joined(cli, json_object_get(token, "permissions")),
-		environments ? joined(cli, environments) : "all that its owner may");
+	if (environments)
+		return mem_printf(cli->ctx, "%s in %s", what, joined(cli, environments));
+	return named ? mem_printf(cli->ctx, "%s in all that its owner may", what) : mem_strdup(cli->ctx, what);
 }
 
 /* The token itself alone on stdout, so that it can be piped into a file; words around it go to stderr. */
@@ -164,8 +166,9 @@ void render_approvals(struct cli *cli, json_t *answer, const struct err *err)
 {
 	json_t *list = json_object_get(answer, "approvals"), *item;
 	size_t count = json_array_size(list), index;
-	const char **cells = mem_array(cli->ctx, const char *, count * 7 + 1);
-	static const char *const header[] = { "approval", "environment", "what", "asked by", "status", "approved", "until" };
+	const char **cells = mem_array(cli->ctx, const char *, count * 9 + 1);
+	static const char *const header[] = { "approval", "environment", "what", "to", "asked by", "status", "approved", "until",
+		"reason" };
 
 	(void)err;
 	if (!count) {
@@ -173,17 +176,19 @@ void render_approvals(struct cli *cli, json_t *answer, const struct err *err)
 		return;
 	}
 	json_array_foreach(list, index, item) {
-		const char **row = cells + index * 7;
+		const char **row = cells + index * 9;
 
 		row[0] = get(item, "id");
 		row[1] = get(item, "environment");
 		row[2] = get(item, "operation");
-		row[3] = get(item, "requester");
-		row[4] = get(item, "status");
-		row[5] = votes_text(cli, item);
-		row[6] = *get(item, "useUntil") ? get(item, "useUntil") : get(item, "expiresAt");
+		row[3] = get(json_object_get(json_object_get(item, "shown"), "target"), "version");
+		row[4] = get(item, "requester");
+		row[5] = get(item, "status");
+		row[6] = votes_text(cli, item);
+		row[7] = *get(item, "useUntil") ? get(item, "useUntil") : get(item, "expiresAt");
+		row[8] = get(item, "reason");
 	}
-	out_table(cli, header, cells, 7, count);
+	out_table(cli, header, cells, 9, count);
 }
 
 static void print_votes(struct cli *cli, json_t *votes)
@@ -214,8 +219,11 @@ static void print_approval(struct cli *cli, json_t *approval)
 			missing == 1 ? "person" : "people", get(approval, "expiresAt"));
 		out(cli, "  next: somebody else: `unship approve %s` or `unship reject %s`", id, id);
 	} else if (!strcmp(status, "approved")) {
-		out(cli, "  next: %s asks for the same again until %s, and it is done", get(approval, "requester"),
+		out(cli, "  nothing was changed. The approval holds until %s, and only for the state that was shown.",
 			get(approval, "useUntil"));
+		out(cli,
+			"  next: %s asks for the same again: it is carried out if the state is as it was shown, else that is a new request",
+			get(approval, "requester"));
 	} else if (*get(approval, "run")) {
 		out(cli, "  next: `unship status %s` shows what came of it", get(approval, "run"));
 	}

@@ -96,6 +96,29 @@ static void print_findings(struct cli *cli, json_t *findings)
 	out(cli, "%s", "");
 }
 
+/* A value on one line. What could be taken for more than one value is quoted. */
+static const char *value_text(struct cli *cli, json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	if (text && *text && !text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+/:@")])
+		return text;
+	return json_canonical(cli->ctx, value);
+}
+
+/* What a step does it with, whole: what is left out might be what an approver has to see. */
+static void print_parameters(struct cli *cli, json_t *parameters)
+{
+	char *line = mem_strdup(cli->ctx, "");
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(parameters, key, value)
+		line = mem_appendf(line, "%s%s %s", *line ? ", " : "", key, value_text(cli, value));
+	if (*line)
+		out(cli, "      %s", line);
+}
+
 static void print_steps_of_plan(struct cli *cli, json_t *plan)
 {
 	json_t *steps = json_object_get(plan, "steps"), *step, *need;
@@ -109,6 +132,7 @@ static void print_steps_of_plan(struct cli *cli, json_t *plan)
 		json_array_foreach(json_object_get(step, "needs"), at, need)
 			needs = mem_appendf(needs, "%s%s", *needs ? ", " : "after ", json_string_value(need));
 		out(cli, "  %2zu. %-26s %-14s %s", index + 1, get(step, "id"), get(step, "type"), styled(cli, "dim", needs));
+		print_parameters(cli, json_object_get(step, "parameters"));
 	}
 	out(cli, "%s", "");
 }

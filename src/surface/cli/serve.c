@@ -23,7 +23,8 @@ static void bound(void *user, const char *url, const char *token)
 	if (token)
 		fprintf(stderr,
 			"\nNobody administers this server yet. This token does, for one hour, and is not shown again:\n\n    %s\n\n"
-			"Make yourself known with it: unship login %s, then unship people add NAME --grant '*=admin'.\n\n",
+			"Make yourself known with it: unship login %s, then unship people add NAME --grant '*=admin'.\n"
+			"Without it: " SERVER_FIRST_ADMINISTRATOR ".\n\n",
 			token, url);
 }
 

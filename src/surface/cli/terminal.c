@@ -136,7 +136,8 @@ static int read_line(char **ret, const void *ctx, struct err *err)
 
 	if (length < 0) {
 		free(line);
-		return err_set(err, ERR_CANCELLED, "no answer");
+		err_set(err, ERR_CANCELLED, "no answer: nothing was changed");
+		return err_advised(err);
 	}
 	while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
 		line[--length] = '\0';
@@ -173,8 +174,13 @@ int ask_secret(const struct cli *cli, const char *question, bool twice, char **r
 	char *again;
 	int r;
 
-	if (!cli->tty_in || !cli->tty_err)
-		return read_line(ret, cli->ctx, err);
+	if (!cli->tty_in || !cli->tty_err) {
+		r = read_line(ret, cli->ctx, err);
+		return r < 0
+			? err_set(err, ERR_USAGE,
+				  "nothing was given: a password or token is typed at the terminal, or is the first line of standard input")
+			: 0;
+	}
 	if (cli->no_input)
 		return err_set(err, ERR_USAGE, "a password is asked for: leave --no-input away, or give it on standard input");
 	r = ask_unseen(cli, question, ret, err);

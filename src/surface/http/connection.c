@@ -21,7 +21,9 @@
 
 #define THREADS          2
 #define STACK_BYTES      ((size_t)512 << 10)
-#define MEMORY_BYTES     ((size_t)4608) /* of one connection: its head, and a buffer for what is sent */
+#define MEMORY_BYTES     ((size_t)4608)    /* of one connection: its head, and a buffer for what is sent */
+#define HEAD_MAX         ((size_t)3 << 10) /* so that there is room left for the answer */
+#define FIELD_COST       ((size_t)64)      /* what the library keeps of each field */
 #define MEMORY_STEP      ((size_t)1 << 10)
 #define IDLE_S           60
 #define HEAD_MS          10000 /* the first head, from the connect */
@@ -292,15 +294,15 @@ static int read_head(struct inner *inner, const char *method, const char *versio
 	head->odd = version != head->target_end + 1;
 	head->expected = version + strlen(version) + 2;
 	(void)lib.MHD_get_connection_values_n(inner->connection, MHD_HEADER_KIND, take_header, inner);
-	if (inner->headers.count > HEADERS_MAX) {
+	size = lib.MHD_get_connection_info(inner->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	if (inner->headers.count > HEADERS_MAX || (size && size->header_size + inner->headers.count * FIELD_COST > HEAD_MAX)) {
 		inner->close = true;
 		inner->x.path = "";
-		err_set(&err, ERR_USAGE, "more than %d header fields", HEADERS_MAX);
+		err_set(&err, ERR_USAGE, "more than %d header fields, or %zu bytes of them", HEADERS_MAX, HEAD_MAX);
 		exchange_answer_problem(&inner->x, 431, &err, NULL);
 		inner->progress = PROGRESS_ANSWERED;
 		return -1;
 	}
-	size = lib.MHD_get_connection_info(inner->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 	if (head->odd || !size || head->expected + 2 != method + size->header_size)
 		pairs_add(inner->x.ctx, &inner->headers, "", ""); /* refused with what else is wrong with the head */
 	return exchange_begin(inner);
@@ -572,6 +574,13 @@ static int on_certificate(gnutls_session_t session, const gnutls_datum_t *issuer
 
 /* --- start and stop ------------------------------------------------------------------------------------------------ */
 
+static int listen_failed(const struct listen_address *address, int error_number, struct err *err)
+{
+	err_errno(err, error_number, "listening on %s port %u", address->host, address->port);
+	err_set(err, err->code, "%s; name another address with --listen HOST:PORT, or as server.listen in the project file", err->text);
+	return err_advised(err);
+}
+
 static int bind_socket(const struct listen_address *address, int *ret, uint16_t *ret_port, struct err *err)
 {
 	_cleanup_close_ int fd = socket(address->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -586,7 +595,7 @@ static int bind_socket(const struct listen_address *address, int *ret, uint16_t 
 	(void)inet_pton(address->v6 ? AF_INET6 : AF_INET, address->host, address->v6 ? (void *)&six.sin6_addr : (void *)&four.sin_addr);
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (bind(fd, name, size) < 0 || listen(fd, 1024) < 0)
-		return err_errno(err, errno, "listening on %s port %u", address->host, address->port);
+		return listen_failed(address, errno, err);
 	if (getsockname(fd, name, &size) < 0)
 		return err_errno(err, errno, "the address of a socket");
 	*ret_port = ntohs(address->v6 ? six.sin6_port : four.sin_port);

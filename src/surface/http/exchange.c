@@ -507,13 +507,15 @@ void exchange_slim(struct inner *inner)
 void exchange_over(struct inner *inner)
 {
 	struct exchange *x = &inner->x;
+	enum log_level level = x->status >= 400 ? LOG_INFO
+						: LOG_DEBUG; /* what went wrong can be found by the id that the client was told */
 
 	if (x->route)
 		router_count(x->server->inner->router, x->route, x->status, clock_mono_us() - inner->begun_us);
-	if (log_level() <= LOG_DEBUG) {
+	if (log_level() <= level) {
 		_cleanup_talloc_ void *tmp = mem_context(NULL);
 
-		log_event(LOG_DEBUG, "request", "id", x->id, "method", x->method ? x->method : "-", "path", x->path, "status",
+		log_event(level, "request", "id", x->id, "method", x->method ? x->method : "-", "path", x->path, "status",
 			mem_printf(tmp, "%d", x->status), "peer", x->peer, "principal", x->principal ? x->principal->name : NULL, "ms",
 			mem_printf(tmp, "%.1f", (double)(clock_mono_us() - inner->begun_us) / 1000.0), "code", inner->error_code, NULL);
 	}

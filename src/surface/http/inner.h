@@ -130,7 +130,7 @@ must_check int auth_identify(struct inner *inner, struct workspace *workspace, s
 /* Permission of the route, CSRF. */
 must_check int auth_permit(struct inner *inner, struct err *err);
 void auth_release(struct inner *inner);
-void auth_forget(struct server *server, const char *credential_id);
+void auth_forget(struct server *server, const char *credential_id); /* NULL: all */
 /* The cookie of a session that has just begun. */
 void auth_set_cookie(struct exchange *x, const struct session *session);
 extern const struct route auth_routes[];

@@ -28,6 +28,12 @@ static const char *title_of(int status, const struct err *err)
 	return err_info(err->code)->text;
 }
 
+/* NULL: there is none, or the table's is about the command line. */
+static const char *hint_of(const struct err *err)
+{
+	return err->advised || err->code == ERR_USAGE || err->code == ERR_NOT_FOUND ? NULL : err_info(err->code)->hint;
+}
+
 json_t *problem_json(const struct inner *inner, int status, const struct err *err, json_t *more)
 {
 	const struct err_info *info = err_info(err->code);
@@ -42,7 +48,7 @@ json_t *problem_json(const struct inner *inner, int status, const struct err *er
 	json_put_str(problem, "detail", err->text);
 	json_put_str(problem, "instance", mem_printf(tmp, "/requests/%s", inner->x.id));
 	json_put_str(problem, "code", info->name);
-	json_put_str(problem, "hint", info->hint);
+	json_put_str(problem, "hint", hint_of(err));
 	if (err->line) {
 		json_put_int(problem, "line", err->line);
 		json_put_int(problem, "column", err->column);

@@ -53,6 +53,18 @@ static int answer_error(struct exchange *x, const struct err *err)
 	return 0;
 }
 
+/* Nothing has begun: other people have to agree first. Who asks again after that, for the same, starts nothing twice. */
+static int answer_waiting(struct exchange *x, json_t *approval)
+{
+	const char *id = json_str(approval, "id", "");
+
+	exchange_add_header(x, "Location", mem_printf(x->ctx, "/api/v1/approvals/%s", id));
+	exchange_answer_json(x, 202,
+		json_make(x->ctx, "{s:b, s:s, s:s}", "success", false, "rollback_id", "", "message",
+			mem_printf(x->ctx, "nothing has begun: %s waits for the approval of other people (`unship approve %s`)", id, id)));
+	return 0;
+}
+
 static int trigger_rollback(struct exchange *x, unused_arg struct err *err)
 {
 	struct op op;
@@ -74,6 +86,8 @@ static int trigger_rollback(struct exchange *x, unused_arg struct err *err)
 	}
 	if (r < 0)
 		return answer_error(x, &why);
+	if (json_object_get(answer, "waitsFor"))
+		return answer_waiting(x, json_object_get(answer, "approval"));
 	id = json_str(answer, "rollbackId", "");
 	message = mem_printf(x->ctx, *id ? "rollback of %s to %s has begun" : "%s is at %s already, there is nothing to take back",
 		json_str(body, "environment", ""), json_str(body, "deployment_id", ""));
@@ -148,9 +162,11 @@ static int rollback_status(struct exchange *x, unused_arg struct err *err)
 	return 0;
 }
 
-static const struct shape trigger_shape[] = { SHAPE_BOOL("success", ALWAYS, "was it begun, or was nothing to do?"),
-	SHAPE_STR("rollback_id", ALWAYS, "for /api/rollback/status/{id}; empty when there was nothing to take back"),
-	SHAPE_STR("message", ALWAYS, "a sentence for people"), SHAPE_END };
+static const struct shape trigger_shape[] = {
+	SHAPE_BOOL("success", ALWAYS, "was it begun, or was nothing to do? false with 202: it waits for the approval of other people"),
+	SHAPE_STR("rollback_id", ALWAYS, "for /api/rollback/status/{id}; empty when there was nothing to take back, or it waits"),
+	SHAPE_STR("message", ALWAYS, "a sentence for people"), SHAPE_END
+};
 
 static const struct shape status_shape[] = { SHAPE_CHOICE("status", ALWAYS, "pending|in_progress|completed|failed", "how far it is"),
 	SHAPE_STRINGS("steps_completed", ALWAYS, "ids of the steps that are done, in the order of the plan"),

@@ -54,7 +54,7 @@ static void carry_out(struct carried *carried)
 	struct environment *environment;
 	enum run_status status;
 	struct run_row row;
-	json_t *answer;
+	json_t *answer = NULL;
 	struct op op = { .ctx = ctx,
 		.catalogue = server->catalogue,
 		.actor = carried->actor,
@@ -73,6 +73,9 @@ static void carry_out(struct carried *carried)
 		return;
 	if (r == 0)
 		r = run_carry_out(&op, environment, carried->id, &answer, &err);
+	if (answer)
+		log_event(LOG_INFO, "a run has come to rest", "run", carried->id, "environment", carried->environment, "status",
+			json_str(answer, "status", NULL), "message", json_str(answer, "message", NULL), NULL);
 	/* How a run ended is no error of the server; that it could not be carried out is. */
 	if (r < 0 && err.code != ERR_RESTORED && err.code != ERR_REFUSED && err.code != ERR_CHANGED && err.code != ERR_NEEDS_PERSON &&
 		err.code != ERR_CANCELLED) {

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ops/workspace.h"
+#include "store/access.h"
 #include "surface/http/follow.h"
 #include "surface/http/inner.h"
 #include "surface/http/library.h"
@@ -104,11 +105,12 @@ static int read_address(const struct server *server, const struct server_options
 	r = listen_parse(text, ret, err);
 	if (r < 0)
 		return r;
-	if (!ret->loopback && !server->config->certificate)
-		return err_set(err, ERR_REFUSED,
-			"%s is not loopback, and without TLS everybody on the way could read and take the tokens: name server.certificate and server.key in the project file",
-			text);
-	return 0;
+	if (ret->loopback || server->config->certificate)
+		return 0;
+	err_set(err, ERR_REFUSED,
+		"%s is not loopback, and without TLS everybody on the way could read and take the tokens: name server.certificate and server.key in the project file, or listen on 127.0.0.1 behind a proxy that has them",
+		text);
+	return err_advised(err);
 }
 
 static const char *url_of(const void *ctx, const struct server *server, const struct listen_address *address, uint16_t port)
@@ -225,6 +227,18 @@ static void serve(struct server *server, int signal_fd)
 	}
 }
 
+/* Where no terminal is, no token is made to begin with: the log says what to do instead. */
+static int tell_unadministered(struct workspace *workspace, struct err *err)
+{
+	int64_t administrators = 0;
+	int r;
+
+	r = store_administrators(workspace->store, NULL, clock_wall_ms(), &administrators, err);
+	if (r == 0 && !administrators)
+		log_event(LOG_WARN, "nobody administers this server yet", "hint", SERVER_FIRST_ADMINISTRATOR, NULL);
+	return r;
+}
+
 static int open_parts(struct server *server, const struct server_options *options, struct workspace *workspace, struct err *err)
 {
 	struct listen_address address;
@@ -249,8 +263,8 @@ static int open_parts(struct server *server, const struct server_options *option
 		r = start_services(server, err);
 	if (r == 0)
 		r = connections_start(server, &address, &server->inner->connections, &port, err);
-	if (r == 0 && options->terminal)
-		r = identity_bootstrap(workspace, server->inner, &token, err);
+	if (r == 0)
+		r = options->terminal ? identity_bootstrap(workspace, server->inner, &token, err) : tell_unadministered(workspace, err);
 	if (r < 0)
 		return r;
 	server->url = url_of(server->inner, server, &address, port);
@@ -307,6 +321,8 @@ int server_run(const struct catalogue *catalogue, const struct server_options *o
 	}
 	if (inner->pool)
 		pool_stop(inner->pool);
+	if (inner->auth)
+		auth_forget(server, NULL);
 	(void)close(inner->wake_fd);
 	talloc_free(server);
 	return r;

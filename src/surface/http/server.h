@@ -14,6 +14,11 @@
 
 #include "surface/http/exchange.h"
 
+/* How the first administrator is made where no one-time token is: on the project's own store, which needs no credential. */
+#define SERVER_FIRST_ADMINISTRATOR \
+	"in the project's directory `unship people add NAME --grant '*=admin' --password` makes the first administrator; without " \
+	"--password, `unship tokens create TOKEN --principal NAME` then makes a token for it"
+
 struct server_options {
 	const char *listen; /* "127.0.0.1:8321", "[::1]:0"; NULL: of the project file, or the default */
 	const char *dir;    /* project directory */

@@ -10,7 +10,7 @@
 
 struct calling {
 	const struct mcp_session *session;
-	const struct op *outer; /* the template: hand_over is called as its owner expects it */
+	const struct op *outer; /* the template: what it wants to be asked (hand_over, refusal_due) is called with its own user */
 	struct op op;
 	json_t *token; /* of progress; NULL: not asked for */
 	int64_t told;  /* how many were sent: progress only grows */
@@ -71,6 +71,13 @@ static int hand_over(void *user, const char *environment, const char *run_id, st
 	return r;
 }
 
+static bool refusal_due(void *user, const char *environment, const struct err *err, uint64_t *ret_count)
+{
+	const struct op *outer = ((struct calling *)user)->outer;
+
+	return outer->refusal_due(outer->user, environment, err, ret_count);
+}
+
 static int call_operation(struct calling *calling, const struct mcp_tool *tool, json_t *arguments, json_t **ret, struct err *err)
 {
 	struct op *op = &calling->op;
@@ -100,6 +107,7 @@ json_t *mcp_call(const struct mcp_session *session, const struct op *op, const s
 	calling.op.confirm = NULL;
 	calling.op.interrupted = NULL;
 	calling.op.hand_over = op->hand_over ? hand_over : NULL;
+	calling.op.refusal_due = op->refusal_due ? refusal_due : NULL;
 	calling.op.user = &calling;
 	r = call_operation(&calling, tool, arguments ? arguments : json_make(op->ctx, "{}"), &answer, &err);
 	return mcp_result(op->ctx, tool, answer, &err, r < 0);

@@ -16,6 +16,12 @@ static void set_and_context(void **state)
 	assert_int_equal(err_as(&error, ERR_UNREACHABLE), -ERR_UNREACHABLE);
 	assert_int_equal(error.code, ERR_UNREACHABLE);
 	assert_string_equal(error.text, "component 'api': no service 'web'");
+	assert_false(error.advised);
+	assert_int_equal(err_advised(&error), -ERR_UNREACHABLE);
+	(void)err_in(&error, "more");
+	assert_true(error.advised);
+	(void)err_set(&error, ERR_IO, "another");
+	assert_false(error.advised);
 }
 
 static void own_text_as_argument(void **state)

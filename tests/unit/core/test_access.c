@@ -120,9 +120,13 @@ static void a_refusal_names_the_role_that_would_do(unused_arg void **state)
 	struct err error = ERR_INIT;
 
 	assert_int_equal(access_check(&principal, PERMIT_EXECUTE, "production", &error), -ERR_FORBIDDEN);
-	assert_string_equal(error.text, "ana may not execute in 'production': it needs the permission 'execute' (role operator)");
+	assert_string_equal(error.text, "ana may not execute anything in 'production': it needs the permission 'execute' (role operator)");
 	assert_int_equal(access_check(&principal, PERMIT_FORCE, "production", &error), -ERR_FORBIDDEN);
 	assert_non_null(strstr(error.text, "(role admin)"));
+	assert_int_equal(access_check(&principal, PERMIT_FLAGS, "production", &error), -ERR_FORBIDDEN);
+	assert_string_equal(error.text, "ana may not change flags in 'production': it needs the permission 'flags' (role operator)");
+	assert_int_equal(access_check(&principal, PERMIT_EMERGENCY, "*", &error), -ERR_FORBIDDEN);
+	assert_non_null(strstr(error.text, "ana may not begin an emergency in all environments"));
 }
 
 static void grants_are_read_as_they_are_written(unused_arg void **state)
