@@ -117,48 +117,62 @@ static void take(struct client *client, const char *bytes, size_t size)
 	}
 }
 
+static void head_line_over(struct client *client)
+{
+	client->line[client->length] = '\0';
+	if (!strncmp(client->line, "HTTP/1.1 ", 9) && strncmp(client->line + 9, "200", 3) != 0) {
+		fprintf(stderr, "%s\n", client->line);
+		exit(1);
+	}
+	client->chunked |= !strcasecmp(client->line, "Transfer-Encoding: chunked");
+	if (client->length == 0)
+		client->chunk = client->chunked ? CHUNK_SIZE : CHUNK_DATA;
+	client->left = client->chunked ? 0 : SIZE_MAX;
+	client->length = 0;
+}
+
+static void feed_head(struct client *client, char byte)
+{
+	if (byte == '\n')
+		head_line_over(client);
+	else if (client->length < LINE_MAX_KEPT - 1 && byte != '\r')
+		client->line[client->length++] = byte;
+}
+
+static void feed_size(struct client *client, char byte)
+{
+	if (byte == '\n')
+		client->chunk = CHUNK_DATA;
+	else if (byte != '\r')
+		client->left = client->left * 16 + (size_t)(byte <= '9' ? byte - '0' : (byte | 32) - 'a' + 10);
+}
+
+static size_t feed_data(struct client *client, const char *bytes, size_t size)
+{
+	size_t part = size < client->left ? size : client->left;
+
+	take(client, bytes, part);
+	if (client->left != SIZE_MAX)
+		client->left -= part;
+	if (client->left == 0)
+		client->chunk = CHUNK_END;
+	return part;
+}
+
 /* Head, then chunks (RFC 9112 section 7.1) or the plain body. */
 static void feed(struct client *client, const char *bytes, size_t size)
 {
 	while (size > 0) {
 		size_t part = 1;
 
-		switch (client->chunk) {
-		case CHUNK_HEAD:
-			if (client->length < LINE_MAX_KEPT - 1 && *bytes != '\n' && *bytes != '\r')
-				client->line[client->length++] = *bytes;
-			if (*bytes == '\n') {
-				client->line[client->length] = '\0';
-				if (!strncmp(client->line, "HTTP/1.1 ", 9) && strncmp(client->line + 9, "200", 3) != 0) {
-					fprintf(stderr, "%s\n", client->line);
-					exit(1);
-				}
-				client->chunked |= !strcasecmp(client->line, "Transfer-Encoding: chunked");
-				if (client->length == 0)
-					client->chunk = client->chunked ? CHUNK_SIZE : CHUNK_DATA;
-				client->left = client->chunked ? 0 : SIZE_MAX;
-				client->length = 0;
-			}
-			break;
-		case CHUNK_SIZE:
-			if (*bytes == '\n')
-				client->chunk = CHUNK_DATA;
-			else if (*bytes != '\r')
-				client->left = client->left * 16 + (size_t)(*bytes <= '9' ? *bytes - '0' : (*bytes | 32) - 'a' + 10);
-			break;
-		case CHUNK_DATA:
-			part = size < client->left ? size : client->left;
-			take(client, bytes, part);
-			if (client->left != SIZE_MAX)
-				client->left -= part;
-			if (client->left == 0)
-				client->chunk = CHUNK_END;
-			break;
-		case CHUNK_END:
-			if (*bytes == '\n')
-				client->chunk = CHUNK_SIZE;
-			break;
-		}
+		if (client->chunk == CHUNK_HEAD)
+			feed_head(client, *bytes);
+		else if (client->chunk == CHUNK_SIZE)
+			feed_size(client, *bytes);
+		else if (client->chunk == CHUNK_DATA)
+			part = feed_data(client, bytes, size);
+		else if (*bytes == '\n')
+			client->chunk = CHUNK_SIZE;
 		bytes += part;
 		size -= part;
 	}
@@ -323,12 +337,47 @@ static void storm(int64_t head, char **command)
 		client_count, head, reached, wall_ms() - begun, all_at(reached) ? "true" : "false", faults, broken);
 }
 
+/* The clients of the peer. */
+static int guests[65536];
+static size_t guest_count;
+
+static void welcome(int listener)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: here\nid: 0\n\n";
+	int fd, one = 1;
+
+	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+		guests[guest_count++] = fd;
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		if (write(fd, head, sizeof(head) - 1) < 0)
+			fail("write");
+	}
+}
+
+static void tell_all(int64_t seq)
+{
+	char bytes[4096], frame[8192], at[40];
+	ssize_t size = read(0, bytes, sizeof(bytes) - 1);
+	int64_t now = wall_ms();
+	time_t seconds = now / 1000;
+
+	if (size <= 0)
+		exit(0);
+	bytes[size] = '\0';
+	bytes[strcspn(bytes, "\n")] = '\0';
+	strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%S", gmtime(&seconds));
+	size = snprintf(frame, sizeof(frame), "id: %" PRId64 "\nevent: x\ndata: {\"at\":\"%s.%03dZ\",\"text\":\"%s\"}\n\n", seq, at,
+		(int)(now % 1000), bytes);
+	for (size_t i = 0; i < guest_count; i++)
+		if (write(guests[i], frame, (size_t)size) < 0)
+			fail("write");
+}
+
 static void serve(int port)
 {
 	struct sockaddr_in own = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1, *fds = calloc(65536, sizeof(*fds));
-	struct epoll_event event = { .events = EPOLLIN };
-	size_t count = 0;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), one = 1;
+	struct epoll_event event = { .events = EPOLLIN }, events[256];
 	int64_t seq = 0;
 
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -339,38 +388,13 @@ static void serve(int port)
 	event.data.fd = 0;
 	epoll_ctl(poller, EPOLL_CTL_ADD, 0, &event);
 	for (;;) {
-		struct epoll_event events[256];
-		char bytes[4096], frame[8192];
-		int ready = epoll_wait(poller, events, 256, -1), fd;
+		int ready = epoll_wait(poller, events, 256, -1);
 
 		for (int i = 0; i < ready; i++) {
-			if (events[i].data.fd == listener) {
-				static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: here\nid: 0\n\n";
-
-				while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
-					fds[count++] = fd;
-					setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-					if (write(fd, head, sizeof(head) - 1) < 0)
-						fail("write");
-				}
-			} else if (events[i].data.fd == 0) {
-				ssize_t size = read(0, bytes, sizeof(bytes));
-				int64_t now = wall_ms();
-				time_t seconds = now / 1000;
-				char at[40];
-
-				if (size <= 0)
-					exit(0);
-				bytes[size] = '\0';
-				bytes[strcspn(bytes, "\n")] = '\0';
-				strftime(at, sizeof(at), "%Y-%m-%dT%H:%M:%S", gmtime(&seconds));
-				size = snprintf(frame, sizeof(frame),
-					"id: %" PRId64 "\nevent: x\ndata: {\"at\":\"%s.%03dZ\",\"text\":\"%s\"}\n\n", ++seq, at,
-					(int)(now % 1000), bytes);
-				for (size_t c = 0; c < count; c++)
-					if (write(fds[c], frame, (size_t)size) < 0)
-						fail("write");
-			}
+			if (events[i].data.fd == listener)
+				welcome(listener);
+			else
+				tell_all(++seq);
 		}
 	}
 }
