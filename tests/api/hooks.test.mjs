@@ -279,8 +279,7 @@ const end = async (child) => {
   if (child.exitCode === null && child.signalCode === null) await new Promise((done) => child.once('exit', done))
 }
 
-test('the configuration of Alertmanager in docs/hooks.md is one', (t) => {
-  if (!here('amtool')) return t.skip('amtool is not installed')
+test('the configuration of Alertmanager in docs/hooks.md is one', () => {
   const page = readFileSync(fileURLToPath(new URL('../../docs/hooks.md', import.meta.url)), 'utf8')
   const blocks = [...page.matchAll(/```yaml\n([^]*?)```/g)].map(([, block]) => block).filter((block) => /^receivers:/m.test(block))
 
@@ -291,9 +290,10 @@ test('the configuration of Alertmanager in docs/hooks.md is one', (t) => {
   assert.match(result.stdout, /1 receivers/)
 })
 
-test('a real Alertmanager, fed by a real Prometheus, fires and resolves', async (t) => {
+test('a real Alertmanager, fed by a real Prometheus, fires and resolves', async () => {
   const program = ['prometheus-alertmanager', 'alertmanager'].find(here)
-  if (!program || !here('prometheus')) return t.skip('Prometheus or Alertmanager is not installed')
+
+  assert.ok(program && here('prometheus'), 'Prometheus and Alertmanager must be installed: scripts/deps test')
   const dir = join(world.dir, 'monitoring'), amPort = await freePort(), promPort = await freePort()
   let broken = 1
   const target = createServer((request, response) => response.end(`shop_broken ${broken}\n`))

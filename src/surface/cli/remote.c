@@ -19,6 +19,7 @@
 #define ANSWER_MAX      ((size_t)64 << 20)
 #define LOST_TRIES      6     /* 0.25 + 0.5 + 1 + 2 + 4 s: a server that is started anew */
 #define BUSY_FOR_MS     60000 /* how long one that says that it is busy is asked again */
+#define LOOK_MS         50    /* for Ctrl-C, while resting */
 #define FIRST_PAUSE_MS  250
 #define BUSY_PAUSE_MS   1000
 #define HEADERS_AT_MOST 16
@@ -115,15 +116,10 @@ static bool is_interrupted(void *user)
 	return !remote->heedless && remote->cli->op.interrupted(remote->cli->op.user);
 }
 
-static void pause_ms(const struct remote *remote, int64_t ms)
+void remote_pause(const struct remote *remote, int64_t ms)
 {
-	int64_t until_ms = clock_mono_ms() + ms;
-
-	while (clock_mono_ms() < until_ms && !is_interrupted((void *)remote)) {
-		struct timespec pause = { .tv_nsec = 50 * 1000000L };
-
-		nanosleep(&pause, NULL);
-	}
+	for (int64_t until_ms = clock_mono_ms() + ms; clock_mono_ms() < until_ms && !is_interrupted((void *)remote);)
+		clock_sleep_ms(MIN(ms, (int64_t)LOOK_MS));
 }
 
 static bool is_json(const struct http_response *response)
@@ -240,7 +236,7 @@ static int send_request(struct remote *remote, const struct http_request *http, 
 		if (!told)
 			say(remote->cli, "%s: %s; trying again", remote->url, err->code ? "the connection was lost" : "the server is busy");
 		told = true;
-		pause_ms(remote, wait_ms);
+		remote_pause(remote, wait_ms);
 	}
 }
 

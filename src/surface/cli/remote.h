@@ -33,6 +33,9 @@ must_check int remote_ask(struct remote *remote, const struct remote_request *re
 must_check int remote_problem(struct remote *remote, const struct http_response *response, const char *path, json_t **ret, struct err *err);
 must_check int remote_call(struct remote *remote, const struct operation *operation, json_t *input, json_t **ret, struct err *err);
 
+/* Rests so long; Ctrl-C ends it. */
+void remote_pause(const struct remote *remote, int64_t ms);
+
 /* remote_run.c */
 /* The command as it was given: files of the caller are sent along, a plan is shown and confirmed before it is carried out, a run is followed to its end. */
 must_check int remote_run(struct remote *remote, const struct operation *operation, json_t **ret, struct err *err);

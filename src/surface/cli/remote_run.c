@@ -221,17 +221,6 @@ static int show(struct remote *remote, const char *run_id, json_t **ret, struct 
 	return remote_call(remote, operation_find("rollbacks.show"), json_make(remote->cli->ctx, "{s:s}", "id", run_id), ret, err);
 }
 
-static void wait_ms(struct chase *chase, int64_t ms)
-{
-	struct cli *cli = chase->remote->cli;
-
-	for (int64_t until_ms = clock_mono_ms() + ms; clock_mono_ms() < until_ms && !cli->op.interrupted(cli->op.user);) {
-		struct timespec pause = { .tv_nsec = 50 * 1000000L };
-
-		nanosleep(&pause, NULL);
-	}
-}
-
 /* How it stands, when the events say nothing. 1: there is nothing more to follow. */
 static int look(struct chase *chase, struct err *err)
 {
@@ -256,7 +245,7 @@ static int look(struct chase *chase, struct err *err)
 	}
 	if (!chase->abandoned_ms)
 		chase->abandoned_ms = clock_mono_ms();
-	wait_ms(chase, COME_BACK_MS);
+	remote_pause(chase->remote, COME_BACK_MS);
 	return clock_mono_ms() - chase->abandoned_ms > ABANDONED_MS;
 }
 
@@ -264,7 +253,7 @@ static int look(struct chase *chase, struct err *err)
 static int come_back(struct chase *chase, struct err *err)
 {
 	if (!chase->quiet) {
-		wait_ms(chase, sse_retry_ms(chase->sse, COME_BACK_MS));
+		remote_pause(chase->remote, sse_retry_ms(chase->sse, COME_BACK_MS));
 		if (clock_mono_ms() - chase->heard_ms > LOST_FOR_MS)
 			return err_set(err, ERR_UNREACHABLE,
 				"%s could not be reached for a minute; run %s may go on there: `unship status %s --watch%s`",

@@ -1,7 +1,7 @@
 /* `unship status`: one look at a run, or, with --watch, a following of it while another process carries it out: new entries of the journal are read four times a second until the run has ended, waits for a person, or nobody carries it out any more. */
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "ops/runs.h"
 #include "runner/runner.h"
 #include "surface/cli/remote.h"
@@ -44,7 +44,6 @@ bool following_is_over(const struct following *following)
 static int follow(struct cli *cli, const char *run_id, struct err *err)
 {
 	struct entry_filter filter = { .run = run_id };
-	struct timespec pause = { .tv_nsec = LOOK_EVERY_MS * 1000000L };
 	struct following following = { .cli = cli };
 	int r;
 
@@ -62,7 +61,7 @@ static int follow(struct cli *cli, const char *run_id, struct err *err)
 			break;
 		if (cli->op.interrupted(cli->op.user) || (!count && is_abandoned(cli, following.run)))
 			break;
-		nanosleep(&pause, NULL);
+		clock_sleep_ms(LOOK_EVERY_MS);
 	}
 	return r;
 }

@@ -26,7 +26,8 @@
 #define QUEUE_MAX      256
 #define TICK_MS        1000
 #define FINISH_MS      10000 /* for answers in work */
-#define STREAMS_MS     2000  /* for streams to say that they end */
+#define LOOK_MS        5
+#define STREAMS_MS     2000 /* for streams to say that they end */
 #define LISTEN_DEFAULT "127.0.0.1:8321"
 
 /* A transaction of this process, on the thread that made it. */
@@ -147,10 +148,8 @@ static void stop_services(struct server *server)
 
 static void wait_until(struct server *server, size_t (*left)(struct connections *), int64_t until_ms)
 {
-	struct timespec pause = { .tv_nsec = 5000000 };
-
 	while (left(server->inner->connections) && clock_mono_ms() < until_ms)
-		(void)nanosleep(&pause, NULL);
+		clock_sleep_ms(LOOK_MS);
 }
 
 /* 1. No new connections; streams say that they end; runs stop between two entries and let go of their claims, and who waits for one is told how it stands. 2. Answers in work are finished, for a limited

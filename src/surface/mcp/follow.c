@@ -58,7 +58,6 @@ int mcp_follow(struct op *op, const char *run_id, int64_t wait_ms, bool (*abando
 {
 	struct following f = { .op = op, .filter = { .run = run_id }, .moved_ms = clock_mono_ms() };
 	int64_t until = clock_mono_ms() + wait_ms;
-	struct timespec pause = { .tv_nsec = LOOK_EVERY_MS * 1000000L };
 	void *ctx = op->ctx;
 	int r;
 
@@ -76,6 +75,6 @@ int mcp_follow(struct op *op, const char *run_id, int64_t wait_ms, bool (*abando
 			return r;
 		if ((abandoned && abandoned(user)) || (wait_ms > 0 && clock_mono_ms() >= until))
 			return 0;
-		nanosleep(&pause, NULL);
+		clock_sleep_ms(LOOK_EVERY_MS);
 	}
 }

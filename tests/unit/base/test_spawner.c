@@ -68,11 +68,14 @@ static void *run_many(void *argument)
 		struct proc_spec spec = { .argv = ARGV("both", text, "errors", i % 2 ? "5" : "0"), .entry = true, .deadline_ms = SOON };
 		struct proc_spec program = { .argv = ARGV("cat"), .input = text, .input_size = strlen(text), .deadline_ms = SOON };
 		struct err error = ERR_INIT;
-		struct proc_result result;
+		struct proc_result result = { 0 };
 
 		if (proc_run(ctx, &spec, &result, &error) < 0 || strcmp(result.output, text) != 0 || strcmp(result.errors, "errors") != 0 ||
-			result.exit_code != (i % 2 ? 5 : 0))
+			result.exit_code != (i % 2 ? 5 : 0)) {
+			print_error("%s: exit %d, signal %d, lost %d, timed out %d: %s\n", text, result.exit_code, result.signal,
+				result.lost, result.timed_out, error.text);
 			return argument;
+		}
 		if (i % 5 == 0 &&
 			(proc_run(ctx, &program, &result, &error) < 0 || strcmp(result.output, text) != 0 || result.exit_code != 0))
 			return argument;
