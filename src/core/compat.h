@@ -1,9 +1,14 @@
 /* Compatibility rules (V3): can the code of a target deployment run on what stays as it is? Pure: facts in, findings out.
  *
  * Facts are the "details" that drivers observe, kept with each deployment. Known members:
- *   schema      {"tables": {"users": {"columns": {"name": {"type": "TEXT", "notNull": true, "default": "''"|null, "primaryKey": false}}}}}
- *   migration   "20260102_add_email"  version of the last migration
+ *   schema      {"tables": {"users": {"columns": {"name": {"type": "TEXT", "notNull": true, "default": "''"|null, "primaryKey": false, "generated": true, "identity": true, "values": ["a", "b"]}},
+ *                "unique": [["email"]], "checks": {"name": "expression"}, "foreignKeys": [{"columns": ["team"], "table": "teams", "references": ["id"], "onDelete": "CASCADE"}],
+ *                "indexes": {"users_name": {"columns": ["name"], "unique": false}}, "view": true}}}
+ *               Only columns must be there; false and empty members may be left out. "default" is the expression's text. "values" are those of an enumeration.
+ *   engine      "postgres", "mysql", "sqlite"; engineVersion "15.18"
+ *   migration   "20260102_add_email"  version of the last migration; migrations [..]: all that are applied, in order
  *   irreversible [..]                 migrations that cannot go backwards
+ *   downMigrations {"20260102_add_email": "9f2c.."}  the others, with the hash of the script that leads back
  *   configKeys  {"DATABASE_URL": "string"}   keys of a configuration with their types
  *   flags       {"use-new-api": true}
  *   needs       {"db": ">=3"}         versions of other components that this one needs: >=, >, =, or a bare version, which means >=
@@ -34,6 +39,10 @@ struct compat_input {
 	json_t *returning; /* component -> true for those that the plan takes back */
 	bool preserve_data;
 };
+
+/* Can code that ran on the target's schema run on the live one? The arguments are the details of one component. LOSSY: it runs, and something that the newer code wrote is cut or hidden. */
+enum compat_verdict { COMPAT_UNKNOWN, COMPAT_FITS, COMPAT_LOSSY, COMPAT_REFUSED };
+enum compat_verdict compat_schema_verdict(json_t *live, json_t *target);
 
 /* One finding per rule and witness; a rule that has nothing to say adds one that passed when it had facts, none when it had no facts (that
  * is said by "schema_known": info). */

@@ -42,6 +42,8 @@ struct driver_call {
 	json_t *observed;        /* what observe said last, or NULL */
 	const char
 		*snapshot_dir; /* capture writes there; undo reads there; observe without target compares with it. Absolute; may be NULL */
+	const char *ledger_dir; /* apply and undo of data: what a restore takes away is written here before it (drivers/database.h). Absolute; NULL: nowhere */
+	bool source_kept; /* check: the target's content is kept and sound, and too large to be laid out for a check: source_dir is NULL then */
 	const char *idempotency_key; /* the same for every repetition of one attempt */
 	const char *actor, *reason, *run_id;
 	int64_t deadline_ms; /* monotonic; the runner kills at this time, a driver may end earlier by itself */

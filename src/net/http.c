@@ -9,11 +9,11 @@
 
 #include <ctype.h>
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <strings.h>
 
+#include "base/library.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "net/address.h"
@@ -40,17 +40,14 @@ static struct {
 	const char *(*strerror)(CURLcode code);
 	struct curl_slist *(*slist_append)(struct curl_slist *list, const char *text);
 	void (*slist_free)(struct curl_slist *list);
-	char problem[256]; /* why it could not be loaded; "" when it is */
+	struct err problem; /* why it could not be loaded; code 0 when it is */
 } api;
 
 static pthread_once_t api_once = PTHREAD_ONCE_INIT;
 
 static void load(void)
 {
-	static const struct {
-		const char *name;
-		void *slot;
-	} symbols[] = {
+	static const struct library_symbol symbols[] = {
 		{ "curl_global_init", &api.global_init },
 		{ "curl_easy_init", &api.init },
 		{ "curl_easy_setopt", &api.setopt },
@@ -61,24 +58,10 @@ static void load(void)
 		{ "curl_slist_append", &api.slist_append },
 		{ "curl_slist_free_all", &api.slist_free },
 	};
-	void *library = dlopen("libcurl.so.4", RTLD_LAZY | RTLD_LOCAL);
-	size_t i;
 
-	if (!library) {
-		snprintf(api.problem, sizeof(api.problem), "libcurl cannot be loaded: %s", dlerror());
-		return;
-	}
-	for (i = 0; i < ARRAY_SIZE(symbols); i++) {
-		void *symbol = dlsym(library, symbols[i].name);
-
-		if (!symbol) {
-			snprintf(api.problem, sizeof(api.problem), "libcurl has no function %s", symbols[i].name);
-			return;
-		}
-		memcpy(symbols[i].slot, &symbol, sizeof(symbol)); /* POSIX: a function pointer fits a void pointer */
-	}
-	if (api.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		snprintf(api.problem, sizeof(api.problem), "libcurl cannot be initialised");
+	if (library_load("libcurl.so.4", symbols, ARRAY_SIZE(symbols), &api.problem) == 0 &&
+		api.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		(void)err_set(&api.problem, ERR_UNSUPPORTED, "libcurl cannot be initialised");
 }
 
 void http_preload(void)
@@ -465,8 +448,8 @@ int http_request(const void *ctx, const struct http_request *request, struct htt
 	if (r < 0)
 		return r;
 	pthread_once(&api_once, load);
-	if (api.problem[0])
-		return err_set(err, ERR_UNSUPPORTED, "%s", api.problem);
+	if (api.problem.code)
+		return err_set(err, api.problem.code, "%s", api.problem.text);
 
 	transfer = mem_zero(NULL, struct transfer);
 	talloc_set_destructor(transfer, transfer_free);
