@@ -90,13 +90,13 @@ static int seal_snapshot(void *user, const struct run *run, json_t *details, str
 {
 	const struct carrier *carrier = user;
 	const struct call_places *places = &carrier->op->workspace->places;
-	struct snapshot_summary summary;
+	struct folder_summary summary;
 	int r;
 
-	r = snapshot_add_project(places->snapshot_root, run->id, run->environment, places->project_dir,
+	r = folder_add_project(places->snapshot_root, run->id, run->environment, places->project_dir,
 		json_object_get(run->requested, "observed"), err);
 	if (r == 0)
-		r = snapshot_seal(places->snapshot_root, run->id, &summary, err);
+		r = folder_seal(places->snapshot_root, run->id, &summary, err);
 	if (r < 0)
 		return r;
 	json_put_int(details, "files", summary.files);
@@ -270,7 +270,7 @@ int run_outcome(json_t *answer, struct err *err)
 static int begin_snapshot(struct op *op, const char *run_id, const struct environment *environment, struct err *err)
 {
 	struct entry_filter filter = { .run = run_id, .kind = ENTRY_RUN_REQUESTED, .limit = 1 };
-	struct snapshot_metadata metadata = { .run_id = run_id, .environment = environment->name };
+	struct folder_metadata metadata = { .run_id = run_id, .environment = environment->name };
 	struct entry *requested;
 	size_t count;
 	int r;
@@ -284,7 +284,7 @@ static int begin_snapshot(struct op *op, const char *run_id, const struct enviro
 	metadata.from = json_str(requested[0].data, "from", NULL);
 	metadata.to = json_str(requested[0].data, "to", NULL);
 	metadata.preserve_data = json_flag(json_object_get(requested[0].data, "options"), "preserveData", true);
-	return snapshot_begin(op->workspace->places.snapshot_root, &metadata, err);
+	return folder_begin(op->workspace->places.snapshot_root, &metadata, err);
 }
 
 /* Whoever it was handed to holds it in a moment; until then an answer would say that nobody carries it out. */

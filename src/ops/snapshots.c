@@ -97,7 +97,7 @@ static int snapshots_show(struct op *op, const void *params, json_t **ret, struc
 	if (r < 0)
 		return r;
 	root = op->workspace->places.snapshot_root;
-	r = snapshot_read_metadata(op->ctx, root, run.id, &metadata, err);
+	r = folder_read_metadata(op->ctx, root, run.id, &metadata, err);
 	if (r == 0)
 		r = doc_load(op->ctx, mem_printf(op->ctx, "%s/%s/manifest.json", root, run.id), &doc, err);
 	if (r < 0)
@@ -113,7 +113,7 @@ static int snapshots_verify(struct op *op, const void *params, json_t **ret, str
 	const struct snapshot_params *p = params;
 	struct entry entry = { .kind = ENTRY_SNAPSHOT_VERIFIED, .actor = op->actor };
 	struct err append_err = ERR_INIT;
-	struct snapshot_summary summary = { 0 };
+	struct folder_summary summary = { 0 };
 	json_t *problems = NULL;
 	struct run_row run;
 	int r, appended;
@@ -121,7 +121,7 @@ static int snapshots_verify(struct op *op, const void *params, json_t **ret, str
 	r = find_snapshot(op, p->id, &run, err);
 	if (r < 0)
 		return r;
-	r = snapshot_verify(op->ctx, op->workspace->places.snapshot_root, run.id, &summary, &problems, err);
+	r = folder_verify(op->ctx, op->workspace->places.snapshot_root, run.id, &summary, &problems, err);
 	if (r < 0 && r != -ERR_CORRUPT)
 		return r;
 	if (!problems)
@@ -142,7 +142,7 @@ static int snapshots_verify(struct op *op, const void *params, json_t **ret, str
 static int snapshots_restore(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	const struct snapshot_params *p = params;
-	struct snapshot_summary summary;
+	struct folder_summary summary;
 	struct environment *environment;
 	json_t *problems = NULL;
 	struct take_back wanted = { .only = p->component, .reason = p->reason, .plan_hash = p->plan_hash, .dry_run = p->dry_run };
@@ -153,7 +153,7 @@ static int snapshots_restore(struct op *op, const void *params, json_t **ret, st
 	if (r == 0)
 		r = project_find_environment(op->workspace->project, run.environment, &environment, err);
 	if (r == 0)
-		r = snapshot_verify(op->ctx, op->workspace->places.snapshot_root, run.id, &summary, &problems, err);
+		r = folder_verify(op->ctx, op->workspace->places.snapshot_root, run.id, &summary, &problems, err);
 	if (r < 0)
 		return err_in(err, "snapshot");
 	if (!wanted.reason)
@@ -169,7 +169,7 @@ static int snapshots_export(struct op *op, const void *params, json_t **ret, str
 
 	r = find_snapshot(op, p->id, &run, err);
 	if (r == 0)
-		r = snapshot_export(op->workspace->places.snapshot_root, run.id, p->to, err);
+		r = folder_export(op->workspace->places.snapshot_root, run.id, p->to, err);
 	if (r < 0)
 		return r;
 	*ret = json_make(op->ctx, "{s:s, s:s}", "id", run.id, "directory", p->to);
@@ -215,7 +215,7 @@ static int snapshots_prune(struct op *op, const void *params, json_t **ret, stru
 		entry.data = json_make(op->ctx, "{s:s}", "snapshot", rows[i].id);
 		r = store_append(op->workspace->store, op->ctx, &entry, err);
 		if (r == 0)
-			r = snapshot_remove(op->workspace->places.snapshot_root, rows[i].id, err);
+			r = folder_remove(op->workspace->places.snapshot_root, rows[i].id, err);
 		if (r < 0)
 			return err_in(err, "snapshot %s", rows[i].id);
 	}

@@ -57,7 +57,7 @@ static int write_into(const char *root, const char *folder, const char *run_id, 
 	return durable ? fs_sync_dir(folder, err) : 0;
 }
 
-int snapshot_begin(const char *root, const struct snapshot_metadata *metadata, struct err *err)
+int folder_begin(const char *root, const struct folder_metadata *metadata, struct err *err)
 {
 	static const char *const parts[] = { "config", "state", "database" };
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
@@ -120,7 +120,7 @@ static int copy_one(const void *ctx, const char *project_dir, const char *name, 
 	return symlink(target, to) < 0 ? err_errno(err, errno, "%s", to) : 0;
 }
 
-int snapshot_add_project(const char *root, const char *run_id, const char *environment, const char *project_dir, json_t *observed,
+int folder_add_project(const char *root, const char *run_id, const char *environment, const char *project_dir, json_t *observed,
 	struct err *err)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
@@ -150,13 +150,13 @@ int snapshot_add_project(const char *root, const char *run_id, const char *envir
 	return r;
 }
 
-static void summarise(const struct tree *tree, const char *manifest, size_t size, struct snapshot_summary *ret)
+static void summarise(const struct tree *tree, const char *manifest, size_t size, struct folder_summary *ret)
 {
-	*ret = (struct snapshot_summary){ .files = (int64_t)tree->files, .bytes = (int64_t)tree->bytes };
+	*ret = (struct folder_summary){ .files = (int64_t)tree->files, .bytes = (int64_t)tree->bytes };
 	hash_blake2b_hex(manifest, size, ret->manifest);
 }
 
-int snapshot_seal(const char *root, const char *run_id, struct snapshot_summary *ret, struct err *err)
+int folder_seal(const char *root, const char *run_id, struct folder_summary *ret, struct err *err)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
 	struct tree *tree;
@@ -168,7 +168,7 @@ int snapshot_seal(const char *root, const char *run_id, struct snapshot_summary 
 	if (r < 0)
 		return r;
 	if (fs_exists(fs_join(ctx, folder, MANIFEST)))
-		return snapshot_verify(ctx, root, run_id, ret, &problems, err);
+		return folder_verify(ctx, root, run_id, ret, &problems, err);
 	if (!fs_exists(fs_join(ctx, folder, METADATA)))
 		return err_set(err, ERR_INVALID, "snapshot '%s' has no %s: it was never begun", run_id, METADATA);
 	r = tree_read(ctx, folder, NULL, true, &tree, err);
@@ -224,7 +224,7 @@ static int read_manifest(const void *ctx, const char *folder, struct tree **ret_
 	return r < 0 ? err_in(err, MANIFEST) : 0;
 }
 
-static int verify_folder(const void *ctx, const char *folder, struct snapshot_summary *ret, json_t **ret_problems, struct err *err)
+static int verify_folder(const void *ctx, const char *folder, struct folder_summary *ret, json_t **ret_problems, struct err *err)
 {
 	struct difference_list list = { .problems = json_keep(ctx, json_array()), .ctx = ctx };
 	struct tree *expected, *now;
@@ -247,7 +247,7 @@ static int verify_folder(const void *ctx, const char *folder, struct snapshot_su
 	return 0;
 }
 
-int snapshot_verify(const void *ctx, const char *root, const char *run_id, struct snapshot_summary *ret, json_t **ret_problems,
+int folder_verify(const void *ctx, const char *root, const char *run_id, struct folder_summary *ret, json_t **ret_problems,
 	struct err *err)
 {
 	_cleanup_talloc_ void *work = mem_context(NULL);
@@ -265,7 +265,7 @@ int snapshot_verify(const void *ctx, const char *root, const char *run_id, struc
 	return r < 0 ? err_in(err, "snapshot '%s'", run_id) : 0;
 }
 
-int snapshot_read_metadata(const void *ctx, const char *root, const char *run_id, json_t **ret, struct err *err)
+int folder_read_metadata(const void *ctx, const char *root, const char *run_id, json_t **ret, struct err *err)
 {
 	_cleanup_talloc_ void *work = mem_context(NULL);
 	char *folder, *text;
@@ -285,7 +285,7 @@ int snapshot_read_metadata(const void *ctx, const char *root, const char *run_id
 	return r < 0 ? err_in(err, "snapshot '%s'", run_id) : 0;
 }
 
-int snapshot_remove(const char *root, const char *run_id, struct err *err)
+int folder_remove(const char *root, const char *run_id, struct err *err)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
 	char *folder = NULL, *manifest;
@@ -302,7 +302,7 @@ int snapshot_remove(const char *root, const char *run_id, struct err *err)
 	return r < 0 ? r : fs_remove_tree(folder, err);
 }
 
-int snapshot_list(const void *ctx, const char *root, char ***ret, struct err *err)
+int folder_list(const void *ctx, const char *root, char ***ret, struct err *err)
 {
 	_cleanup_talloc_ char **names = NULL;
 	size_t count = 0, kept = 0;
@@ -363,11 +363,11 @@ static int give_name(const char *partial, const char *to, struct err *err)
 	return 0;
 }
 
-int snapshot_export(const char *root, const char *run_id, const char *to, struct err *err)
+int folder_export(const char *root, const char *run_id, const char *to, struct err *err)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
 	char *folder, *partial = mem_printf(ctx, "%s.partial", to);
-	struct snapshot_summary summary;
+	struct folder_summary summary;
 	json_t *problems;
 	struct tree *tree;
 	int r;

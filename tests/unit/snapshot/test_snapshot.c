@@ -14,7 +14,7 @@ struct world {
 	char *root, *project, *snapshot;
 };
 
-static const struct snapshot_metadata metadata = { .run_id = "run-1",
+static const struct folder_metadata metadata = { .run_id = "run-1",
 	.environment = "production",
 	.from = "dep-2",
 	.to = "dep-1",
@@ -63,24 +63,24 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void seal(struct world *world, struct snapshot_summary *ret)
+static void seal(struct world *world, struct folder_summary *ret)
 {
 	json_t *observed = json_pack("{s:{s:s}}", "api", "version", "1.2.3");
 	struct err err = ERR_INIT;
 
-	assert_int_equal(snapshot_begin(world->root, &metadata, &err), 0);
-	assert_int_equal(snapshot_add_project(world->root, "run-1", "production", world->project, observed, &err), 0);
+	assert_int_equal(folder_begin(world->root, &metadata, &err), 0);
+	assert_int_equal(folder_add_project(world->root, "run-1", "production", world->project, observed, &err), 0);
 	json_decref(observed);
 	put(world, "project/.deployments/rollback-snapshots/run-1/state/component-api/old", "content");
 	put(world, "project/.deployments/rollback-snapshots/run-1/database/component-db/empty", "");
-	if (snapshot_seal(world->root, "run-1", ret, &err) < 0)
+	if (folder_seal(world->root, "run-1", ret, &err) < 0)
 		fail_msg("%s", err.text);
 }
 
-static int verify(struct world *world, struct snapshot_summary *ret, json_t **ret_problems, struct err *err)
+static int verify(struct world *world, struct folder_summary *ret, json_t **ret_problems, struct err *err)
 {
 	*err = ERR_INIT;
-	return snapshot_verify(world, world->root, "run-1", ret, ret_problems, err);
+	return folder_verify(world, world->root, "run-1", ret, ret_problems, err);
 }
 
 static void test_layout(void **state)
@@ -88,7 +88,7 @@ static void test_layout(void **state)
 	static const char *const files[] = { "metadata.json", "manifest.json", "config/.env.production", "config/config/production.json",
 		"config/docker-compose.yml", "state/production-state.json", "state/component-api/old", "database/component-db/empty" };
 	struct world *world = *state;
-	struct snapshot_summary sealed, verified;
+	struct folder_summary sealed, verified;
 	struct err err = ERR_INIT;
 	json_t *problems, *content;
 	char **names;
@@ -104,7 +104,7 @@ static void test_layout(void **state)
 	assert_memory_equal(&sealed, &verified, sizeof(sealed));
 	assert_int_equal(json_array_size(problems), 0);
 
-	assert_int_equal(snapshot_read_metadata(world, world->root, "run-1", &content, &err), 0);
+	assert_int_equal(folder_read_metadata(world, world->root, "run-1", &content, &err), 0);
 	assert_string_equal(json_str(content, "rollbackId", ""), "run-1");
 	assert_string_equal(json_str(content, "timestamp", ""), "2026-11-21T04:53:33.120Z");
 	assert_string_equal(json_str(content, "environment", ""), "production");
@@ -121,21 +121,21 @@ static void test_layout(void **state)
 static void test_again(void **state)
 {
 	struct world *world = *state;
-	struct snapshot_summary first, second;
+	struct folder_summary first, second;
 	struct err err = ERR_INIT;
 
-	assert_int_equal(snapshot_begin(world->root, &metadata, &err), 0);
-	assert_int_equal(snapshot_begin(world->root, &metadata, &err), 0);
+	assert_int_equal(folder_begin(world->root, &metadata, &err), 0);
+	assert_int_equal(folder_begin(world->root, &metadata, &err), 0);
 	seal(world, &first);
-	assert_int_equal(snapshot_seal(world->root, "run-1", &second, &err), 0);
+	assert_int_equal(folder_seal(world->root, "run-1", &second, &err), 0);
 	assert_memory_equal(&first, &second, sizeof(first));
 	put(world, "project/.deployments/rollback-snapshots/run-1/state/component-api/old", "CONTENT");
-	assert_int_equal(snapshot_seal(world->root, "run-1", &second, &err), -ERR_CORRUPT);
+	assert_int_equal(folder_seal(world->root, "run-1", &second, &err), -ERR_CORRUPT);
 }
 
 static void expect_problem(struct world *world, const char *path, const char *what)
 {
-	struct snapshot_summary summary;
+	struct folder_summary summary;
 	struct err err = ERR_INIT;
 	json_t *problems;
 
@@ -149,7 +149,7 @@ static void expect_problem(struct world *world, const char *path, const char *wh
 static void test_changes_are_found(void **state)
 {
 	struct world *world = *state;
-	struct snapshot_summary summary;
+	struct folder_summary summary;
 	struct err err = ERR_INIT;
 	json_t *problems;
 	_cleanup_close_ int fd = -1;
@@ -188,7 +188,7 @@ static void test_changes_are_found(void **state)
 static void test_links(void **state)
 {
 	struct world *world = *state;
-	struct snapshot_summary summary;
+	struct folder_summary summary;
 	struct err err = ERR_INIT;
 	json_t *problems;
 	char target[64] = "";
@@ -212,18 +212,18 @@ static void test_links(void **state)
 static void test_unsealed(void **state)
 {
 	struct world *world = *state;
-	struct snapshot_summary summary;
+	struct folder_summary summary;
 	struct err err = ERR_INIT;
 	json_t *problems;
 	char **names;
 
-	assert_int_equal(snapshot_list(world, world->root, &names, &err), 0);
+	assert_int_equal(folder_list(world, world->root, &names, &err), 0);
 	assert_null(names[0]);
-	assert_int_equal(snapshot_seal(world->root, "run-1", &summary, &err), -ERR_NOT_FOUND);
-	assert_int_equal(snapshot_begin(world->root, &metadata, &err), 0);
+	assert_int_equal(folder_seal(world->root, "run-1", &summary, &err), -ERR_NOT_FOUND);
+	assert_int_equal(folder_begin(world->root, &metadata, &err), 0);
 	assert_int_equal(verify(world, &summary, &problems, &err), -ERR_CORRUPT);
 	assert_non_null(strstr(err.text, "interrupted"));
-	assert_int_equal(snapshot_list(world, world->root, &names, &err), 0);
+	assert_int_equal(folder_list(world, world->root, &names, &err), 0);
 	assert_string_equal(names[0], "run-1");
 	assert_null(names[1]);
 }
@@ -240,7 +240,7 @@ static void test_manifest_is_not_trusted(void **state)
 		"{\"format\":1,\"algorithm\":\"blake2b-256\",\"files\":[{\"type\":\"folder\",\"path\":\"x\",\"mode\":\"0700\"},{\"type\":\"folder\",\"path\":\"x\",\"mode\":\"0700\"}]}"
 	};
 	struct world *world = *state;
-	struct snapshot_summary summary;
+	struct folder_summary summary;
 	struct err err = ERR_INIT;
 	json_t *problems;
 
@@ -258,35 +258,35 @@ static void test_bad_ids(void **state)
 {
 	static const char *const bad[] = { "", "..", "../run-1", "a/b", ".hidden", "run-1/../run-1" };
 	struct world *world = *state;
-	struct snapshot_summary summary;
+	struct folder_summary summary;
 	struct err err = ERR_INIT;
 	json_t *value;
 
 	seal(world, &summary);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct snapshot_metadata wrong = metadata;
+		struct folder_metadata wrong = metadata;
 
 		wrong.run_id = bad[i];
-		assert_int_equal(snapshot_begin(world->root, &wrong, &err), -ERR_INVALID);
-		assert_int_equal(snapshot_seal(world->root, bad[i], &summary, &err), -ERR_INVALID);
-		assert_int_equal(snapshot_verify(world, world->root, bad[i], &summary, &value, &err), -ERR_INVALID);
-		assert_int_equal(snapshot_read_metadata(world, world->root, bad[i], &value, &err), -ERR_INVALID);
-		assert_int_equal(snapshot_remove(world->root, bad[i], &err), -ERR_INVALID);
-		assert_int_equal(snapshot_export(world->root, bad[i], mem_printf(world, "%s/out", world->folder), &err), -ERR_INVALID);
+		assert_int_equal(folder_begin(world->root, &wrong, &err), -ERR_INVALID);
+		assert_int_equal(folder_seal(world->root, bad[i], &summary, &err), -ERR_INVALID);
+		assert_int_equal(folder_verify(world, world->root, bad[i], &summary, &value, &err), -ERR_INVALID);
+		assert_int_equal(folder_read_metadata(world, world->root, bad[i], &value, &err), -ERR_INVALID);
+		assert_int_equal(folder_remove(world->root, bad[i], &err), -ERR_INVALID);
+		assert_int_equal(folder_export(world->root, bad[i], mem_printf(world, "%s/out", world->folder), &err), -ERR_INVALID);
 	}
-	assert_int_equal(snapshot_read_metadata(world, world->root, "run-2", &value, &err), -ERR_NOT_FOUND);
+	assert_int_equal(folder_read_metadata(world, world->root, "run-2", &value, &err), -ERR_NOT_FOUND);
 	assert_true(fs_exists(in(world, "manifest.json")));
 }
 
 static void test_special_files_are_refused(void **state)
 {
 	struct world *world = *state;
-	struct snapshot_summary summary;
+	struct folder_summary summary;
 	struct err err = ERR_INIT;
 
-	assert_int_equal(snapshot_begin(world->root, &metadata, &err), 0);
+	assert_int_equal(folder_begin(world->root, &metadata, &err), 0);
 	assert_int_equal(mkfifo(in(world, "state/pipe"), 0600), 0);
-	assert_int_equal(snapshot_seal(world->root, "run-1", &summary, &err), -ERR_INVALID);
+	assert_int_equal(folder_seal(world->root, "run-1", &summary, &err), -ERR_INVALID);
 	assert_non_null(strstr(err.text, "state/pipe"));
 	assert_false(fs_exists(in(world, "manifest.json")));
 }
@@ -294,14 +294,14 @@ static void test_special_files_are_refused(void **state)
 static void test_names_of_any_bytes(void **state)
 {
 	struct world *world = *state;
-	struct snapshot_summary summary;
+	struct folder_summary summary;
 	struct err err = ERR_INIT;
 	json_t *problems;
 
-	assert_int_equal(snapshot_begin(world->root, &metadata, &err), 0);
+	assert_int_equal(folder_begin(world->root, &metadata, &err), 0);
 	put(world, "project/.deployments/rollback-snapshots/run-1/state/\xff\"\n\\", "x");
 	assert_int_equal(symlink("\xfe", in(world, "state/link")), 0);
-	assert_int_equal(snapshot_seal(world->root, "run-1", &summary, &err), 0);
+	assert_int_equal(folder_seal(world->root, "run-1", &summary, &err), 0);
 	assert_int_equal(verify(world, &summary, &problems, &err), 0);
 	assert_int_equal(unlink(in(world, "state/\xff\"\n\\")), 0);
 	assert_int_equal(verify(world, &summary, &problems, &err), -ERR_CORRUPT);
@@ -310,42 +310,42 @@ static void test_names_of_any_bytes(void **state)
 static void test_export_and_remove(void **state)
 {
 	struct world *world = *state;
-	struct snapshot_summary summary, exported;
+	struct folder_summary summary, exported;
 	struct err err = ERR_INIT;
 	char *out = fs_join(world, world->folder, "out");
 	json_t *problems;
 
 	seal(world, &summary);
 	assert_int_equal(symlink("nowhere", in(world, "state/late")), 0);
-	assert_int_equal(snapshot_export(world->root, "run-1", out, &err), -ERR_CORRUPT);
+	assert_int_equal(folder_export(world->root, "run-1", out, &err), -ERR_CORRUPT);
 	assert_false(fs_exists(out));
 	assert_false(fs_exists(mem_printf(world, "%s.partial", out)));
 	assert_int_equal(unlink(in(world, "state/late")), 0);
-	assert_int_equal(snapshot_export(world->root, "run-1", out, &err), 0);
-	assert_int_equal(snapshot_verify(world, world->folder, "out", &exported, &problems, &err), 0);
+	assert_int_equal(folder_export(world->root, "run-1", out, &err), 0);
+	assert_int_equal(folder_verify(world, world->folder, "out", &exported, &problems, &err), 0);
 	assert_memory_equal(&summary, &exported, sizeof(summary));
-	assert_int_equal(snapshot_export(world->root, "run-1", out, &err), -ERR_INVALID);
-	assert_int_equal(snapshot_remove(world->root, "run-1", &err), 0);
+	assert_int_equal(folder_export(world->root, "run-1", out, &err), -ERR_INVALID);
+	assert_int_equal(folder_remove(world->root, "run-1", &err), 0);
 	assert_false(fs_exists(world->snapshot));
-	assert_int_equal(snapshot_remove(world->root, "run-1", &err), 0);
+	assert_int_equal(folder_remove(world->root, "run-1", &err), 0);
 	assert_true(fs_exists(out));
 }
 
 static void test_many_files(void **state)
 {
 	struct world *world = *state;
-	struct snapshot_summary summary;
+	struct folder_summary summary;
 	struct err err = ERR_INIT;
 	json_t *problems;
 
-	assert_int_equal(snapshot_begin(world->root, &metadata, &err), 0);
+	assert_int_equal(folder_begin(world->root, &metadata, &err), 0);
 	for (int i = 0; i < 300; i++) {
 		_cleanup_talloc_ char *path = mem_printf(NULL, "%s/state/%d", world->snapshot, i);
 		_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT, 0600);
 
 		assert_int_equal(fs_write_all(fd, path, strlen(path), &err), 0);
 	}
-	assert_int_equal(snapshot_seal(world->root, "run-1", &summary, &err), 0);
+	assert_int_equal(folder_seal(world->root, "run-1", &summary, &err), 0);
 	assert_int_equal(summary.files, 301);
 	assert_int_equal(verify(world, &summary, &problems, &err), 0);
 }
