@@ -277,6 +277,17 @@ static bool is_variable(const char *text)
 }
 
 /* Nothing of the value is ever shown: it may be the secret itself, written in the wrong place. */
+static bool is_argv(const json_t *list)
+{
+	json_t *word;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, word)
+		if (!json_is_string(word) || strlen(json_string_value(word)) != json_string_length(word))
+			return false;
+	return json_array_size(list) > 0 && json_string_length(json_array_get(list, 0)) > 0;
+}
+
 static void set_secret(const struct setting *set)
 {
 	const char *kind, *target;
@@ -290,11 +301,19 @@ static void set_secret(const struct setting *set)
 	only = json_object_iter(set->value);
 	kind = only ? json_object_iter_key(only) : "";
 	if (json_object_size(set->value) != 1 ||
-		(strcmp(kind, "file") != 0 && strcmp(kind, "env") != 0 && strcmp(kind, "credential") != 0)) {
-		wrong(set, "is a secret: write exactly one of {file: PATH}, {env: NAME} or {credential: NAME}");
+		(strcmp(kind, "file") != 0 && strcmp(kind, "env") != 0 && strcmp(kind, "credential") != 0 &&
+			strcmp(kind, "command") != 0)) {
+		wrong(set, "is a secret: write exactly one of {file: PATH}, {env: NAME}, {credential: NAME} or {command: [PROGRAM, ...]}");
 		return;
 	}
 	inner = json_object_iter_value(only);
+	if (strcmp(kind, "command") == 0) {
+		if (is_argv(inner))
+			*(json_t **)set->member = set->value;
+		else
+			wrong(set, "is a secret: 'command' wants a program and its arguments, as a list");
+		return;
+	}
 	target = json_string_value(inner);
 	if (!target || !*target || strlen(target) != json_string_length(inner))
 		wrong(set, "is a secret: '%s' wants %s", kind, strcmp(kind, "file") == 0 ? "a path" : "a name");

@@ -38,6 +38,10 @@ static json_t *secret_schema(void)
 		assert_always(json_array_append_new(list,
 				      pack(json_pack("{s:s, s:{s:{s:s, s:i}}, s:[s], s:b}", "type", "object", "properties", kinds[i],
 					      "type", "string", "minLength", 1, "required", kinds[i], "additionalProperties", 0))) == 0);
+	assert_always(json_array_append_new(list,
+			      pack(json_pack("{s:s, s:{s:{s:s, s:{s:s}, s:i}}, s:[s], s:b}", "type", "object", "properties", "command",
+				      "type", "array", "items", "type", "string", "minItems", 1, "required", "command",
+				      "additionalProperties", 0))) == 0);
 	return pack(json_pack("{s:o}", "oneOf", list));
 }
 

@@ -55,6 +55,41 @@ bool hash_hex_is(const char hash[HASH_HEX_SIZE], const char *given)
 	return strlen(given) == HASH_HEX_SIZE - 1 && sodium_memcmp(hash, given, HASH_HEX_SIZE - 1) == 0;
 }
 
+/* The state wants to stand on a boundary of 64 bytes, which talloc does not promise. */
+#define STATE_BOUNDARY 64
+struct hash_stream {
+	unsigned char room[sizeof(crypto_generichash_state) + STATE_BOUNDARY];
+};
+
+static crypto_generichash_state *state_of(struct hash_stream *stream)
+{
+	uintptr_t start = (uintptr_t)stream->room;
+
+	return (crypto_generichash_state *)((start + STATE_BOUNDARY - 1) / STATE_BOUNDARY * STATE_BOUNDARY);
+}
+
+struct hash_stream *hash_begin(const void *ctx)
+{
+	struct hash_stream *stream = mem_zero(ctx, struct hash_stream);
+
+	crypto_generichash_init(state_of(stream), NULL, 0, HASH_SIZE);
+	return stream;
+}
+
+void hash_add(struct hash_stream *stream, const void *bytes, size_t size)
+{
+	crypto_generichash_update(state_of(stream), bytes, size);
+}
+
+void hash_end(struct hash_stream *stream, char ret[HASH_HEX_SIZE])
+{
+	unsigned char sum[HASH_SIZE];
+
+	crypto_generichash_final(state_of(stream), sum, sizeof(sum));
+	sodium_bin2hex(ret, HASH_HEX_SIZE, sum, sizeof(sum));
+	(void)talloc_free(stream);
+}
+
 static int open_regular(const char *path, int *ret_fd, struct err *err)
 {
 	_cleanup_close_ int fd = -1;

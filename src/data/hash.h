@@ -17,6 +17,11 @@ void hash_blake2b_hex(const void *bytes, size_t size, char ret[HASH_HEX_SIZE]);
 void hash_hmac_sha256_hex(const void *key, size_t key_size, const void *bytes, size_t size, char ret[HASH_HEX_SIZE]);
 /* Are these the same 64 digits? The time that it takes says nothing about where they differ. `given` may be anything. */
 bool hash_hex_is(const char hash[HASH_HEX_SIZE], const char *given);
+/* BLAKE2b-256 over bytes that come in portions. hash_end frees the stream. */
+struct hash_stream;
+struct hash_stream *hash_begin(const void *ctx);
+void hash_add(struct hash_stream *stream, const void *bytes, size_t size);
+void hash_end(struct hash_stream *stream, char ret[HASH_HEX_SIZE]);
 /* A whole regular file, streamed; a symbolic link or anything else that is not a regular file is ERR_INVALID. ret_size may be NULL. */
 must_check int hash_blake2b_file(const char *path, char ret[HASH_HEX_SIZE], uint64_t *ret_size, struct err *err);
 

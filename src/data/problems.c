@@ -114,3 +114,37 @@ json_t *problems_json(const struct problems *problems)
 	}
 	return list;
 }
+
+/* "steps[3].timeout" as a JSON pointer in a fragment (RFC 6901). */
+static char *pointer_text(const void *ctx, const char *path)
+{
+	char *pointer = mem_strdup(ctx, *path && *path != '[' ? "#/" : "#"), one[2] = { 0 };
+
+	for (; *path; path++) {
+		one[0] = *path == '.' || *path == '[' ? '/' : *path;
+		if (*path == ']')
+			continue;
+		pointer = mem_append(pointer, *path == '~' ? "~0" : *path == '/' ? "~1" : one);
+	}
+	return pointer;
+}
+
+json_t *problems_errors(const struct problems *problems)
+{
+	_cleanup_talloc_ void *tmp = mem_context(NULL);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < problems->count; i++) {
+		const struct problem *problem = &problems->list[i];
+		json_t *item = json_object();
+
+		json_put_str(item, "detail", problem->text);
+		json_put_str(item, "pointer", pointer_text(tmp, problem->path));
+		if (problem->line) {
+			json_put_int(item, "line", problem->line);
+			json_put_int(item, "column", problem->column);
+		}
+		json_array_append_new(list, item);
+	}
+	return list;
+}

@@ -25,6 +25,8 @@ void problems_add(struct problems *problems, enum err_code code, const char *pat
 /* 0 when there are none; else sets `err` to the first one as "unship.yaml:12:5: text (and 3 more problems)" and returns its -code. */
 must_check int problems_result(const struct problems *problems, struct err *err);
 /* One line each: "unship.yaml:12:5: steps[3].timeout: text". */
+/* As a problem document tells several (RFC 9457, the example of section 3): [{"detail","pointer": "#/steps/3/timeout","line","column"}]; places only where the document has them. New reference. */
+json_t *problems_errors(const struct problems *problems);
 char *problems_text(const void *ctx, const struct problems *problems);
 json_t *problems_json(const struct problems *problems); /* new reference: [{code, path, line, column, message}] */
 

@@ -5,11 +5,14 @@
  * No state of its own; any thread. */
 #include "data/redact.h"
 
+#include "base/clock.h"
+#include "base/proc.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "data/json.h"
 
-#define SECRET_SIZE_MAX 65536
+#define COMMAND_LIMIT_MS 10000
+#define SECRET_SIZE_MAX  65536
 
 static json_t *redact_string(const json_t *value)
 {
@@ -122,15 +125,46 @@ static int read_secret_file(const void *ctx, const char *path, const char **ret,
 	return 0;
 }
 
+/* The first line of what a program prints; what it says on its standard error is not shown, for nobody knows what stands there. */
+static int read_secret_command(const void *ctx, const json_t *command, const char *dir, const char **ret, struct err *err)
+{
+	_cleanup_talloc_ void *tmp = mem_context(NULL);
+	const char **argv = mem_array(tmp, const char *, json_array_size(command) + 1);
+	struct proc_spec spec = { .argv = argv,
+		.dir = dir,
+		.deadline_ms = clock_mono_ms() + COMMAND_LIMIT_MS,
+		.output_max = SECRET_SIZE_MAX,
+		.kill_on_overflow = true };
+	struct proc_result result;
+	int r;
+
+	for (size_t i = 0; i < json_array_size(command); i++)
+		argv[i] = json_string_value(json_array_get(command, i));
+	r = proc_run(tmp, &spec, &result, err);
+	if (r < 0)
+		return r;
+	if (result.timed_out)
+		return err_set(err, ERR_TIMEOUT, "%s gave no answer within %d s", argv[0], COMMAND_LIMIT_MS / 1000);
+	if (result.exit_code != 0 || result.overflowed)
+		return err_set(err, ERR_DRIVER, "%s ended with exit code %d", argv[0], result.exit_code);
+	*ret = mem_strndup(ctx, result.output, strcspn(result.output, "\r\n"));
+	return **ret ? 0 : err_set(err, ERR_DRIVER, "%s printed nothing", argv[0]);
+}
+
 int json_read_secret(const void *ctx, const json_t *reference, const char *dir, const char **ret, struct err *err)
 {
 	const char *file = json_str(reference, "file", NULL), *env = json_str(reference, "env", NULL);
 	const char *credential = json_str(reference, "credential", NULL), *credentials;
 	int r = 0;
 
-	if (json_object_size(reference) != 1 || (!file && !env && !credential))
-		return err_set(err, ERR_INVALID, "a secret is a reference: {file: PATH}, {env: NAME} or {credential: NAME}");
-	if (file) {
+	json_t *command = json_object_get(reference, "command");
+
+	if (json_object_size(reference) != 1 || (!file && !env && !credential && !json_is_array(command)))
+		return err_set(err, ERR_INVALID,
+			"a secret is a reference: {file: PATH}, {env: NAME}, {credential: NAME} or {command: [PROGRAM, ...]}");
+	if (command) {
+		r = read_secret_command(ctx, command, dir, ret, err);
+	} else if (file) {
 		r = read_secret_file(ctx, fs_join(ctx, dir, file), ret, err);
 	} else if (env) {
 		*ret = getenv(env);

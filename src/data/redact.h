@@ -17,7 +17,7 @@ json_t *json_redact(const json_t *value, unsigned plain_keys);
  * a program that resolves them by itself. What cannot be read is skipped: nobody can have printed it. */
 void json_register_secrets(const json_t *value, const char *dir);
 
-/* The value of a secret reference, without the line end of a file, in ctx; {file} is relative to `dir`. Registers it for scrubbing. ERR_INVALID, ERR_NOT_FOUND, ERR_IO. */
+/* The value of a secret reference, without the line end of a file, in ctx; {file} is relative to `dir`, where a {command} runs, too. Registers it for scrubbing. ERR_INVALID, ERR_NOT_FOUND, ERR_IO. */
 must_check int json_read_secret(const void *ctx, const json_t *reference, const char *dir, const char **ret, struct err *err);
 
 /* Calls `visit` with the kind ("env", "file", "credential") and the name of every secret reference inside a value. */

@@ -40,6 +40,7 @@ static struct {
 	const char *(*strerror)(CURLcode code);
 	struct curl_slist *(*slist_append)(struct curl_slist *list, const char *text);
 	void (*slist_free)(struct curl_slist *list);
+	void (*reset)(CURL *handle);
 	struct err problem; /* why it could not be loaded; code 0 when it is */
 } api;
 
@@ -57,6 +58,7 @@ static void load(void)
 		{ "curl_easy_strerror", &api.strerror },
 		{ "curl_slist_append", &api.slist_append },
 		{ "curl_slist_free_all", &api.slist_free },
+		{ "curl_easy_reset", &api.reset },
 	};
 
 	if (library_load("libcurl.so.4", symbols, ARRAY_SIZE(symbols), &api.problem) == 0 &&
@@ -87,9 +89,39 @@ struct transfer {
 	char detail[CURL_ERROR_SIZE];
 };
 
+struct http_session {
+	CURL *handle; /* NULL: not used yet */
+};
+
+static int session_free(struct http_session *session)
+{
+	if (session->handle)
+		api.cleanup(session->handle);
+	return 0;
+}
+
+struct http_session *http_session_new(const void *ctx)
+{
+	struct http_session *session = mem_zero(ctx, struct http_session);
+
+	talloc_set_destructor(session, session_free);
+	return session;
+}
+
+static CURL *take_handle(const struct http_request *request)
+{
+	if (!request->session)
+		return mem_check(api.init());
+	if (request->session->handle)
+		api.reset(request->session->handle); /* the connection stays */
+	else
+		request->session->handle = mem_check(api.init());
+	return request->session->handle;
+}
+
 static int transfer_free(struct transfer *transfer)
 {
-	if (transfer->handle)
+	if (transfer->handle && !transfer->request->session)
 		api.cleanup(transfer->handle);
 	if (transfer->headers)
 		api.slist_free(transfer->headers);
@@ -300,7 +332,16 @@ static int set_up(struct transfer *transfer, struct err *err)
 		SET(handle, CURLOPT_CAINFO, request->ca_file, err);
 	if (request->unix_socket)
 		SET(handle, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket, err);
-	add_header(transfer, "Expect:"); /* no waiting for 100-continue */
+	if (request->sign) {
+		SET(handle, CURLOPT_AWS_SIGV4, request->sign, err);
+		SET(handle, CURLOPT_USERNAME, request->sign_user, err);
+		SET(handle, CURLOPT_PASSWORD, request->sign_secret, err);
+	}
+	/* No waiting for 100-continue. Where the headers are signed, libcurl would sign this one, too, which is not sent. */
+	if (request->sign)
+		SET(handle, CURLOPT_EXPECT_100_TIMEOUT_MS, 1L, err);
+	else
+		add_header(transfer, "Expect:");
 	for (header = request->headers; header && *header; header++)
 		add_header(transfer, *header);
 	SET(handle, CURLOPT_HTTPHEADER, transfer->headers, err);
@@ -457,7 +498,7 @@ int http_request(const void *ctx, const struct http_request *request, struct htt
 	transfer->response_max = request->response_max ? request->response_max : RESPONSE_MAX_DEFAULT;
 	transfer->origin = url_origin(transfer, request->url);
 	transfer->answer_headers = mem_array(transfer, const char *, ANSWER_HEADERS_MAX + 1);
-	transfer->handle = mem_check(api.init());
+	transfer->handle = take_handle(request);
 	r = set_up(transfer, err);
 	if (r < 0)
 		return r;

@@ -23,6 +23,9 @@ struct http_request {
 	const char *ca_file;     /* authorities (PEM) instead of the system's; NULL */
 	int64_t connect_ms;      /* time for connecting; 0: as the whole request */
 	bool path_as_is;         /* "/.." in the URL is not resolved */
+	/* Signed by the AWS signature, version 4: "aws:amz:eu-central-1:s3", and who signs. NULL: not. */
+	const char *sign, *sign_user, *sign_secret;
+	struct http_session *session; /* keeps the connection for the next request; NULL: closed afterwards */
 
 	/* An answer without an end: the body of a 2xx answer goes here as it comes, and not to response.body; it has no maximum, and timeout_ms may be 0. Returns 0: go on; 1: enough, the request ends well. Other
 	 * answers are taken as usual. */
@@ -43,6 +46,9 @@ struct http_response {
 	int64_t duration_ms;
 	int64_t retry_after_ms; /* what the header Retry-After asks for; 0: nothing */
 };
+/* A connection that several requests of one thread may use, one after the other. Ends with its context. */
+struct http_session;
+struct http_session *http_session_new(const void *ctx);
 /* Loads libcurl now. For a process that forks children which will need it. */
 void http_preload(void);
 /* ERR_UNREACHABLE (refused, no route, name unknown, TLS failed: each in words), ERR_TIMEOUT, ERR_REFUSED (address policy),

@@ -294,7 +294,7 @@ static void told(void **state)
 		"{\"default\":\"fast\",\"description\":\"the mode\",\"enum\":[\"fast\",\"slow\",\"none\"]}");
 	assert_string_equal(json_canonical(ctx, doc_get(doc, "properties.retry.required")), "[\"kind\"]");
 	assert_int_equal(json_integer_value(doc_get(doc, "properties.retry.properties.maxAttempts.default")), 3);
-	assert_int_equal(json_array_size(doc_get(doc, "properties.token.oneOf")), 3);
+	assert_int_equal(json_array_size(doc_get(doc, "properties.token.oneOf")), 4);
 	assert_string_equal(json_canonical(ctx, doc_get(told_doc, "[3]")),
 		"{\"choices\":[\"fast\",\"slow\",\"none\"],\"default\":\"fast\",\"help\":\"the mode\",\"name\":\"mode\",\"required\":false,"
 		"\"type\":\"a choice\"}");
