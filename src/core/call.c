@@ -3,6 +3,7 @@
 #include "core/call.h"
 
 #include "base/path.h"
+#include "core/drain.h"
 #include "core/steptype.h"
 #include "data/json.h"
 #include "data/template.h"
@@ -82,18 +83,36 @@ static char *snapshot_dir(const void *ctx, const struct call_places *places, con
 {
 	_cleanup_talloc_ char *dir = call_subject_dir(NULL, subject);
 
-	return mem_printf(ctx, "%s/%s/%s/%s", places->snapshot_root, run_id, data ? "database" : "state", dir);
+	return mem_printf(ctx, "%s/%s/%s/%s", places->open_root, run_id, data ? "database" : "state", dir);
 }
 
-/* Where the content named by a deployment or a run is kept. */
-static char *content_dir(const void *ctx, const struct call_places *places, const char *id, const char *component)
+char *call_content_path(const void *ctx, const char *id, const char *component)
 {
-	if (!strncmp(id, "run-", 4)) {
-		_cleanup_talloc_ char *subject = mem_printf(NULL, "component %s", component);
+	_cleanup_talloc_ char *subject = mem_printf(NULL, "component %s", component), *dir = call_subject_dir(NULL, subject);
 
-		return snapshot_dir(ctx, places, id, true, subject);
-	}
-	return mem_printf(ctx, "%s/%s/%s", places->record_root, id, component);
+	return mem_printf(ctx, "%s/%s", strncmp(id, "dep-", 4) ? "database" : "state", dir);
+}
+
+char *call_content_dir(const void *ctx, const struct call_places *places, const char *id, const char *component)
+{
+	_cleanup_talloc_ char *path = call_content_path(NULL, id, component);
+
+	return mem_printf(ctx, "%s/%s/%s", places->open_root, id, path);
+}
+
+bool call_inside_open(const void *ctx, const struct call_places *places, const char *dir, const char **ret_id, const char **ret_path)
+{
+	size_t length = strlen(places->open_root);
+	const char *slash;
+
+	if (strncmp(dir, places->open_root, length) != 0 || dir[length] != '/')
+		return false;
+	slash = strchr(dir + length + 1, '/');
+	if (!slash || !slash[1])
+		return false;
+	*ret_id = mem_strndup(ctx, dir + length + 1, (size_t)(slash - dir) - length - 1);
+	*ret_path = mem_strdup(ctx, slash + 1);
+	return true;
 }
 
 static void put_sources(const void *ctx, json_t *request, const struct call_places *places, json_t *parameters, const char *component)
@@ -102,15 +121,15 @@ static void put_sources(const void *ctx, json_t *request, const struct call_plac
 	json_t *sources, *backup;
 
 	if (deployment && fs_is_inside(deployment))
-		json_put_str(request, "sourceDir", content_dir(ctx, places, deployment, component));
+		json_put_str(request, "sourceDir", call_content_dir(ctx, places, deployment, component));
 	sources = json_object();
 	if (whole && fs_is_inside(whole))
-		json_put_str(sources, whole, content_dir(ctx, places, whole, component));
+		json_put_str(sources, whole, call_content_dir(ctx, places, whole, component));
 	json_object_foreach(json_object_get(parameters, "tables"), table, backup) {
 		const char *id = json_string_value(backup);
 
 		if (id && fs_is_inside(id))
-			json_put_str(sources, id, content_dir(ctx, places, id, component));
+			json_put_str(sources, id, call_content_dir(ctx, places, id, component));
 	}
 	if (json_object_size(sources))
 		json_put(request, "sources", sources);
@@ -149,15 +168,30 @@ static void doer_driver(const void *ctx, const char *driver, const char *subject
 	json_put_str(ret->component, "driver", driver);
 }
 
+/* A side of a component: its driver is given what it needs of the environment. */
+static int doer_side(const void *ctx, const struct environment *environment, const struct subject_side *side, struct doer *ret,
+	struct err *err)
+{
+	const struct component *component = environment_component(environment, side->component);
+
+	if (!component)
+		return err_set(err, ERR_NOT_FOUND, "environment '%s' has no component '%s'", environment->name, side->component);
+	doer_driver(ctx, side->driver, component->name, drain_driver_config(ctx, environment, component, side->side), ret);
+	return 0;
+}
+
 /* A step of type "undo" is done by whoever did the step that it undoes: its subject says who. */
 static int doer_of_undo(const void *ctx, const struct environment *environment, const char *subject, json_t *parameters, struct doer *ret,
 	struct err *err)
 {
 	json_t *of = json_object_get(parameters, "parameters");
+	struct subject_side side;
 
 	ret->data = json_object_get(of, "database") != NULL;
 	if (!strncmp(subject, "component ", 10))
 		return doer_component(ctx, environment, subject + 10, ret, err);
+	if (step_subject_side(ctx, subject, &side))
+		return doer_side(ctx, environment, &side, ret, err);
 	if (!strncmp(subject, "flag ", 5))
 		doer_driver(ctx, step_type("feature-flag")->driver, subject, NULL, ret);
 	else
@@ -170,6 +204,7 @@ static int find_doer(const void *ctx, const struct run_step *step, const struct 
 {
 	const struct step_type *type = step_type(step->step->type);
 	const struct run_step *first = step;
+	struct subject_side side;
 
 	*ret = (struct doer){ 0 };
 	if (!step->subject)
@@ -179,6 +214,8 @@ static int find_doer(const void *ctx, const struct run_step *step, const struct 
 	while (first->previous)
 		first = first->previous;
 	ret->data = !strcmp(first->step->type, "data");
+	if (step_subject_side(ctx, step->subject, &side))
+		return doer_side(ctx, environment, &side, ret, err);
 	if (type->doer == STEP_BY_COMPONENT)
 		return doer_component(ctx, environment, step_component(step->step), ret, err);
 	doer_driver(ctx, type->driver, step->subject, type->subject_param ? NULL : parameters, ret);
@@ -281,6 +318,8 @@ int call_build(const void *ctx, const struct run *run, const struct run_step *st
 		put_sources(ctx, request, places, parameters, doer.name);
 	json_put(request, "observed", step->captured_observation);
 	json_put_str(request, "snapshotDir", snapshot_dir(ctx, places, d.snapshot_run, doer.data, step->subject));
+	if (doer.data && (verb == VERB_APPLY || verb == VERB_UNDO))
+		json_put_str(request, "ledgerDir", mem_printf(ctx, "%s/%s/" CALL_LEDGER "/%s", places->open_root, run->id, doer.name));
 	if (verb != VERB_OBSERVE)
 		json_put_str(request, "idempotencyKey", call_key(ctx, run, step, verb, attempt));
 	json_put_str(request, "actor", run->actor);

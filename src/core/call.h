@@ -8,9 +8,12 @@
 /* Where things stand; made by the caller. */
 struct call_places {
 	const char *project_dir, *state_dir, *store;
-	const char *snapshot_root; /* .deployments/rollback-snapshots */
-	const char *record_root;   /* .deployments/recorded: what capture kept at record time, per deployment id and component */
+	const char *
+		open_root; /* .deployments/open: where captures are written, and the content of snapshots is laid out, in clear: {id}/ of a run, or of a deployment for what was kept with it */
 };
+
+/* The folder of open_root/{run} for what restores take away (drivers/database.h), per component. */
+#define CALL_LEDGER "ledger"
 
 enum worker_kind { WORKER_DRIVER, WORKER_PROBE, WORKER_CHANNEL };
 
@@ -24,8 +27,8 @@ struct work {
 
 /* For drivers: {"verb","protocol":1,"component","name","environment","projectDir","stateDir","store","target","sourceDir","observed","snapshotDir","idempotencyKey","actor","reason","runId","deadlineMs"}.
  * `verb` CAPTURE, APPLY, UNDO or OBSERVE of a step. UNDO of a step with `previous` is an apply of that step's target; without, an undo of what was captured. OBSERVE asks for the goal of the present direction.
- * Templates in the parameters are expanded here, from run->context and outputs. A deployment, configuration or data step with parameter deploymentId gets sourceDir record_root/ID/COMPONENT; a data step's snapshotId
- * and tables' backup ids are resolved to directories under record_root or snapshot_root ("sources": {id: dir}).
+ * Templates in the parameters are expanded here, from run->context and outputs. A deployment, configuration or data step with parameter deploymentId gets sourceDir call_content_dir(ID, COMPONENT); a data step's snapshotId
+ * and tables' backup ids are resolved to such directories as well ("sources": {id: dir}). A data step gets ledgerDir.
  * "step" is {"id","type","parameters"} of the step, expanded: for drivers that have no component's configuration (command). UNDO without `previous` carries the step's own target: what is taken back.
  * A step that has a driver but no component of its own kind (feature-flag, command) gets {"name","driver"} as component; when the step itself is what is acted on (command), with its parameters as configuration.
  * CAPTURE carries what can be known before anything runs: parameters that name outputs of earlier steps are left out.
@@ -42,6 +45,12 @@ must_check int call_component(const void *ctx, const struct environment *environ
 	int64_t timeout_ms, struct work *ret, struct err *err);
 /* Directory of a subject inside a snapshot: "component-api", "flag-use-new-api"; it stands in database/ for data steps, in state/ otherwise. */
 char *call_subject_dir(const void *ctx, const char *subject);
+/* The path of a component's content inside of what a deployment holds ("state/component-api"), or a run's snapshot or one taken in advance ("database/component-db": a data step names only those). */
+char *call_content_path(const void *ctx, const char *id, const char *component);
+/* Where the content of a component that a deployment, a run's snapshot or one taken in advance holds is laid out: below open_root. What stands there is laid out by whoever makes the call (runner.h, lay_out). */
+char *call_content_dir(const void *ctx, const struct call_places *places, const char *id, const char *component);
+/* The path of such a directory inside of its snapshot: *ret_id "run-..", *ret_path "state/component-api", both in ctx. False: it is none. */
+bool call_inside_open(const void *ctx, const struct call_places *places, const char *dir, const char **ret_id, const char **ret_path);
 /* For probes: {"verb":"probe","protocol":1,"name","type","config","component","environment","projectDir","stateDir","store","runId","deadlineMs"}; `config` is the probe as written in the project
  * file, `component` its component's configuration with its name (absent without one). The answer: {"status":"pass"|"warn"|"fail","message","details"}. `limit_ms` (monotonic) caps the probe's own timeout. */
 must_check int call_probe(const void *ctx, const struct environment *environment, const struct probe_config *probe, const char *run_id,

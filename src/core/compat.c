@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "core/compat_rules.h"
+#include "core/migrating.h"
 #include "core/version.h"
 #include "data/json.h"
 
@@ -64,25 +65,98 @@ static int compare_natural(const char *a, const char *b)
 
 /* migration_reversible */
 
+static char *names_text(const void *ctx, json_t *names)
+{
+	char *text = mem_strdup(ctx, "");
+	json_t *name;
+	size_t i;
+
+	json_array_foreach(names, i, name)
+		text = mem_appendf(text, "%s%s", i ? ", " : "", json_string_value(name));
+	return text;
+}
+
+static char *names_are(const void *ctx, json_t *names)
+{
+	return mem_appendf(names_text(ctx, names), json_array_size(names) == 1 ? " is" : " are");
+}
+
+/* The plan takes the schema back with the user's tool. */
+static void check_migrating(json_t *way, const char *component, struct findings *findings)
+{
+	_cleanup_talloc_ void *tmp = mem_context(NULL);
+	json_t *back = json_object_get(way, "back"), *irreversible = json_object_get(way, "irreversible"),
+	       *open = json_object_get(way, "open"), *item;
+	const char *to = json_str(way, "to", "");
+	size_t i;
+
+	json_array_foreach(irreversible, i, item) {
+		json_t *evidence = json_pack("{s:O, s:s}", "migration", item, "target", to);
+
+		findings_add(findings, "migration_reversible", false, SEVERITY_ERROR, component, evidence,
+			"migration %s cannot go backwards, and has to, so that the schema serves the older code again; nothing is known that leads back",
+			json_string_value(item));
+		json_decref(evidence);
+	}
+	if (json_array_size(irreversible) == 0)
+		findings_add(findings, "migration_reversible", false, SEVERITY_WARNING, component, way,
+			"goes back by %s (%s) to %s; what stands in the columns and tables that they added is lost (it stays in the snapshot of the run)",
+			text_count(tmp, json_array_size(back), "migration"), names_text(tmp, back), *to ? to : "before the first");
+	if (json_array_size(open))
+		findings_add(findings, "migration_fenced", false, SEVERITY_WARNING, component, way,
+			"%s not stopped while the schema goes back, and may fail on it, or write what is lost", names_are(tmp, open));
+	else if (json_array_size(json_object_get(way, "fenced")) == 0)
+		findings_add(findings, "migration_fenced", false, SEVERITY_WARNING, component, way,
+			"no service `needs` this database, so nothing is stopped while its schema goes back: an application that runs may fail on it, or "
+			"migrate it forward again");
+	else
+		findings_add(findings, "migration_fenced", true, SEVERITY_INFO, component, way, "%s stopped while the schema goes back",
+			names_are(tmp, json_object_get(way, "fenced")));
+}
+
+/* In the order in which they were applied, where that was observed; else in that of their names. */
+static bool lies_between(json_t *live, const char *migration, const char *now, const char *then)
+{
+	json_t *names, *name;
+	bool among = false;
+	size_t i;
+
+	if (!json_is_array(json_object_get(live, "migrations")))
+		return compare_natural(migration, then) > 0 && compare_natural(migration, now) <= 0;
+	names = migrations_between(live, then);
+	json_array_foreach(names, i, name)
+		among = among || strcmp(json_string_value(name), migration) == 0;
+	json_decref(names);
+	return among;
+}
+
 static void check_migration(const struct compat_input *input, const char *component, struct findings *findings)
 {
 	json_t *live = compat_details(input->live, component), *target = compat_details(input->target, component), *item;
 	const char *now = json_str(live, "migration", NULL), *then = json_str(target, "migration", NULL);
+	json_t *way = json_object_get(input->migrating, component);
+	/* Known by the tool's scripts: none leads back, which a copy does not need. Declared by the user: whatever made them say so. */
+	bool known = json_is_object(json_object_get(live, "downMigrations"));
 	bool data_returns = !input->preserve_data && compat_returns(input, component);
 	size_t witnesses = 0, i;
 
+	if (way) {
+		check_migrating(way, component, findings);
+		return;
+	}
 	if (!now || !then)
 		return;
 	json_array_foreach(json_object_get(live, "irreversible"), i, item) {
 		const char *migration = json_string_value(item);
 		json_t *evidence;
 
-		if (!data_returns || !migration || compare_natural(migration, then) <= 0 || compare_natural(migration, now) > 0)
+		if (!data_returns || !migration || !lies_between(live, migration, now, then))
 			continue;
 		evidence = json_pack("{s:s, s:s, s:s}", "migration", migration, "live", now, "target", then);
-		findings_add(findings, "migration_reversible", false, SEVERITY_ERROR, component, evidence,
-			"migration %s cannot go backwards, and lies between %s (now) and %s (the target)", migration, now,
-			*then ? then : "none");
+		findings_add(findings, "migration_reversible", false, known ? SEVERITY_WARNING : SEVERITY_ERROR, component, evidence,
+			"migration %s cannot go backwards, and lies between %s (now) and %s (the target)%s", migration, now,
+			*then ? then : "none",
+			known ? ": the copy that is restored needs no way back, but what was written since is lost" : "");
 		json_decref(evidence);
 		witnesses++;
 	}
@@ -117,6 +191,21 @@ static void check_jump(const struct compat_input *input, struct findings *findin
 
 /* config_compatibility */
 
+/* An object that was empty has a key of its own only until something is in it. */
+static bool is_filled(json_t *live, const char *key, json_t *type)
+{
+	size_t length = strlen(key);
+	const char *name;
+	json_t *value;
+
+	if (!json_is_string(type) || strcmp(json_string_value(type), "object") != 0)
+		return false;
+	json_object_foreach(live, name, value)
+		if (strncmp(name, key, length) == 0 && (name[length] == '.' || name[length] == '['))
+			return true;
+	return false;
+}
+
 static size_t check_config_keys(json_t *live, json_t *target, const char *component, struct findings *findings)
 {
 	const char *key;
@@ -126,7 +215,7 @@ static size_t check_config_keys(json_t *live, json_t *target, const char *compon
 	json_object_foreach(target, key, type) {
 		json_t *now = json_object_get(live, key);
 
-		if (now && json_equal(now, type))
+		if ((now && json_equal(now, type)) || is_filled(live, key, type))
 			continue;
 		if (!now) {
 			evidence = json_pack("{s:s, s:O}", "key", key, "target", type);
@@ -220,40 +309,75 @@ static enum answer satisfies(const char *version, const char *need)
 	return (equal && order == 0) || (more && order > 0) ? ANSWER_YES : ANSWER_NO;
 }
 
-static void check_need(const struct compat_input *input, const char *component, const char *other, const char *need,
-	struct findings *findings)
+/* Adds to `ret` the components that need `component` after the rollback, and those that need these. */
+static void add_dependents(const struct compat_input *input, json_t *names, const char *component, json_t *ret)
 {
-	const char *version = version_after(input, other);
-	json_t *evidence;
+	const char *name;
+	json_t *value;
 
-	/* Whatever stands between two components that stay was so before. */
-	if (!need || !version || (!compat_returns(input, component) && !compat_returns(input, other)))
-		return;
-	evidence = json_pack("{s:s, s:s, s:s, s:s}", "component", component, "needs", other, "wanted", need, "version", version);
-	switch (satisfies(version, need)) {
-	case ANSWER_YES:
-		findings_add(findings, "service_dependencies", true, SEVERITY_INFO, component, evidence, "needs %s %s, and will find %s",
-			other, need, version);
-		break;
-	case ANSWER_NO:
-		findings_add(findings, "service_dependencies", false, SEVERITY_ERROR, component, evidence,
-			"needs %s %s, but would find %s after the rollback", other, need, version);
-		break;
-	case ANSWER_UNKNOWN:
-		findings_add(findings, "service_dependencies", false, SEVERITY_INFO, component, evidence,
-			"needs %s %s and would find %s; these two cannot be ordered", other, need, version);
-		break;
+	json_object_foreach(names, name, value) {
+		json_t *needs = json_object_get(compat_details(facts_after(input, name), name), "needs");
+
+		if (!json_object_get(needs, component) || json_object_get(ret, name))
+			continue;
+		json_object_set_new(ret, name, json_true());
+		add_dependents(input, names, name, ret);
 	}
-	json_decref(evidence);
 }
 
-static void check_dependencies(const struct compat_input *input, const char *component, struct findings *findings)
+/* "; web and what needs it do not work then either". Also kept in the evidence. */
+static char *tell_dependents(const void *ctx, const struct compat_input *input, json_t *names, const char *component, json_t *evidence)
+{
+	json_t *dependents = json_keep(ctx, json_object()), *list = json_array(), *value;
+	char *text = mem_strdup(ctx, "");
+	const char *name;
+
+	add_dependents(input, names, component, dependents);
+	json_object_del(dependents, component);
+	json_object_foreach(dependents, name, value) {
+		text = mem_appendf(text, "%s%s", *text ? ", " : "; so do not work either: ", name);
+		json_array_append_new(list, json_string(name));
+	}
+	if (json_array_size(list) > 0)
+		json_put(evidence, "affects", list);
+	json_decref(list);
+	return text;
+}
+
+static void check_need(const struct compat_input *input, json_t *names, const char *component, const char *other, const char *need,
+	struct findings *findings)
+{
+	_cleanup_talloc_ void *tmp = mem_context(NULL);
+	const char *version = version_after(input, other);
+	enum answer answer = !version ? ANSWER_UNKNOWN : *version ? satisfies(version, need) : ANSWER_NO;
+	json_t *evidence = json_keep(tmp,
+		json_pack("{s:s, s:s, s:s, s:s}", "component", component, "needs", other, "wanted", need, "version",
+			version ? version : ""));
+
+	if (answer == ANSWER_YES)
+		findings_add(findings, "service_dependencies", true, SEVERITY_INFO, component, evidence, "needs %s %s, and will find %s",
+			other, need, version);
+	else if (answer == ANSWER_NO)
+		findings_add(findings, "service_dependencies", false, SEVERITY_ERROR, component, evidence,
+			"needs %s %s, but would find %s after the rollback%s", other, need, *version ? version : "none",
+			tell_dependents(findings, input, names, component, evidence));
+	else if (version)
+		findings_add(findings, "service_dependencies", false, SEVERITY_INFO, component, evidence,
+			"needs %s %s and would find %s; these two cannot be ordered", other, need, version);
+	else
+		findings_add(findings, "service_dependencies", false, SEVERITY_INFO, component, evidence,
+			"needs %s %s, and no version of that is known", other, need);
+}
+
+static void check_dependencies(const struct compat_input *input, json_t *names, const char *component, struct findings *findings)
 {
 	json_t *needs = json_object_get(compat_details(facts_after(input, component), component), "needs"), *need;
 	const char *other;
 
+	/* Whatever stands between two components that stay was so before. */
 	json_object_foreach(needs, other, need)
-		check_need(input, component, other, json_string_value(need), findings);
+		if (json_is_string(need) && (compat_returns(input, component) || compat_returns(input, other)))
+			check_need(input, names, component, other, json_string_value(need), findings);
 }
 
 /* flag_compatibility */
@@ -302,7 +426,7 @@ void compat_check(const struct compat_input *input, struct findings *findings)
 	json_object_foreach(names, name, value)
 		check_config(input, name, findings);
 	json_object_foreach(names, name, value)
-		check_dependencies(input, name, findings);
+		check_dependencies(input, names, name, findings);
 	json_object_foreach(names, name, value)
 		check_flags(input, name, findings);
 }

@@ -1,10 +1,11 @@
 /* Compatibility rules (V3): can the code of a target deployment run on what stays as it is? Pure: facts in, findings out.
  *
  * Facts are the "details" that drivers observe, kept with each deployment. Known members:
- *   schema      {"tables": {"users": {"columns": {"name": {"type": "TEXT", "notNull": true, "default": "''"|null, "primaryKey": false, "generated": true, "identity": true, "values": ["a", "b"]}},
- *                "unique": [["email"]], "checks": {"name": "expression"}, "foreignKeys": [{"columns": ["team"], "table": "teams", "references": ["id"], "onDelete": "CASCADE"}],
- *                "indexes": {"users_name": {"columns": ["name"], "unique": false}}, "view": true}}}
- *               Only columns must be there; false and empty members may be left out. "default" is the expression's text. "values" are those of an enumeration.
+ *   schema      {"tables": {"users": {"columns": {"name": {"type": "TEXT", "notNull": true, "default": "''"|null, "primaryKey": false, "generated": true, "identity": true, "values": ["a", "b"], "collation": "NOCASE"}},
+ *                "unique": [["email"]], "checks": {"name": "expression"}, "foreignKeys": [{"columns": ["team"], "table": "teams", "references": ["id"], "onDelete": "CASCADE", "onUpdate": "CASCADE"}],
+ *                "indexes": {"users_name": {"columns": ["name"], "unique": false, "where": "condition", "nullsNotDistinct": true}}, "view": true, "strict": true}}}
+ *               Only columns must be there; false and empty members may be left out. "default" is the expression's text. "values" are those of an enumeration. "identity" is "always" where no other value
+ *               may be written. What an index has beside columns (expressions, prefixes) is any text that is no name of a column.
  *   engine      "postgres", "mysql", "sqlite"; engineVersion "15.18"
  *   migration   "20260102_add_email"  version of the last migration; migrations [..]: all that are applied, in order
  *   irreversible [..]                 migrations that cannot go backwards
@@ -15,17 +16,15 @@
  *   version     "3.1.0"               what `needs` of others is compared with; of the observation where the whole of it is handed in
  *
  * Rules, by name of the finding:
- *   schema_compatibility   data stays: the live schema must serve the code that ran on the target's schema. Missing table or column:
- * error. New column NOT NULL without default in a table that the old
- *                          code writes to: error. Narrowed type (TEXT -> INTEGER, VARCHAR(100) -> VARCHAR(50)): error. Other changed type:
- * warning. New table, new nullable column: passes.
- *                          Nullable column that became NOT NULL: error without a default, else warning. data returns too (preserve_data
- * false): warning that newer rows are lost. Each with a witness in the evidence {table, column, live, target}.
+ *   schema_compatibility   data stays: the live schema must serve the code that ran on the target's. docs/compatibility.md has all that it says, each with a witness in the evidence
+ *                          {table, column, live, target, rule}. data returns too (preserve_data false): warning that newer rows are lost.
  *   migration_reversible   an irreversible migration lies between and the data is to go back: error.
+ *                          The plan takes a schema back with the user's tool: one that no script takes back is an error; else a warning with their names, because what stands in the columns that they added is lost.
+ *   migration_fenced       a schema goes back: whatever needs it is stopped meanwhile, else a warning.
  *   version_jump           a whole major line is skipped (3.x to 1.x; below 1.0.0 a minor one): warning. To go back by one line is what rollbacks are for.
- *   config_compatibility   configuration stays (partial rollback): keys that the target had and are gone: error; changed type: warning.
+ *   config_compatibility   configuration stays (partial rollback): keys that the target had and are gone: error (not an empty object that was filled); changed type: warning.
  * Configuration returns as well: passes.
- *   service_dependencies   a partial rollback leaves a component older than another one needs: error.
+ *   service_dependencies   a partial rollback leaves a component older than another one needs, or without a version: error, with all that need that one in turn in the evidence ("affects").
  *   flag_compatibility     flags that the target did not know: info; flags that it knew and are gone: warning. */
 #ifndef CORE_COMPAT_H
 #define CORE_COMPAT_H
@@ -37,6 +36,7 @@ struct compat_input {
 	json_t *live;      /* component -> details observed now, or the whole observation {"version","state","details"} */
 	json_t *target;    /* component -> the same, recorded with the target */
 	json_t *returning; /* component -> true for those that the plan takes back */
+	json_t *migrating; /* component -> how the plan takes its schema back (plan_migrating); NULL: none */
 	bool preserve_data;
 };
 

@@ -9,6 +9,8 @@
  *   capture   save what undo and evidence need into snapshot_dir        writes there only; safe to repeat
  *   apply     go to the target                                          safe to repeat: does nothing when it is there already
  *   undo      return to what capture saved in snapshot_dir              safe to repeat
+ *   sandbox   copy what is there now, for a rehearsal                   what is there is only read; an interrupted copy is never used
+ *   unsandbox end and remove what of that copy runs or stands elsewhere also after an interrupted sandbox; safe to repeat
  * A driver may be killed at any point of any verb; observe, then apply or undo again, must then lead to the goal. */
 #ifndef CORE_DRIVER_H
 #define CORE_DRIVER_H
@@ -42,7 +44,10 @@ struct driver_call {
 	json_t *observed;        /* what observe said last, or NULL */
 	const char
 		*snapshot_dir; /* capture writes there; undo reads there; observe without target compares with it. Absolute; may be NULL */
-	const char *ledger_dir; /* apply and undo of data: what a restore takes away is written here before it (drivers/database.h). Absolute; NULL: nowhere */
+	const char *
+		ledger_dir; /* apply and undo of data: what a restore takes away is written here before it (drivers/database.h). Absolute; NULL: nowhere */
+	const char *sandbox_dir; /* sandbox, unsandbox: the folder of the copy, which is its project's; absolute */
+	json_t *overrides;       /* sandbox, unsandbox: what the component's `sandbox:` says, or NULL */
 	bool source_kept; /* check: the target's content is kept and sound, and too large to be laid out for a check: source_dir is NULL then */
 	const char *idempotency_key; /* the same for every repetition of one attempt */
 	const char *actor, *reason, *run_id;
@@ -72,6 +77,12 @@ struct driver {
 	int (*check)(struct driver_call *call, struct findings *ret, struct err *err);
 	int (*capture)(struct driver_call *call, struct err *err);
 	int (*undo)(struct driver_call *call, struct err *err);
+	/* For rehearsals (drivers/sandbox.h); NULL: it makes no copy of itself. *ret_config: the component's configuration with which the copy is
+	 * used, kept in the call's context. ERR_UNSUPPORTED: it cannot be rehearsed as it is configured; the error says why. What is there now is
+	 * read only. */
+	int (*sandbox)(struct driver_call *call, json_t **ret_config, struct err *err);
+	/* NULL: nothing of the copy stands outside of sandbox_dir, and nothing of it runs. The configuration is the real one. */
+	int (*unsandbox)(struct driver_call *call, struct err *err);
 };
 
 /* For drivers: words to the run's log, and progress that people see (share 0..1, negative: unknown). Thread: the driver's only one. */

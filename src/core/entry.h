@@ -29,9 +29,13 @@ struct entry {
 #define ENTRY_DEPLOYMENT_QUARANTINE "deployment.quarantine" /* {deployment, reason} */
 #define ENTRY_DEPLOYMENT_RELEASE    "deployment.release"    /* {deployment, reason}: quarantine lifted */
 #define ENTRY_DEPLOYMENT_MARK       "deployment.mark"       /* {deployment, rollbackTarget} */
+/* Readiness (docs/readiness.md) */
+#define ENTRY_READINESS_CHANGED     "readiness.changed" /* {ready, before, best, targets: [{deployment, version, ready, reason}]} */
+#define ENTRY_READINESS_LOST \
+	"readiness.lost" /* {deployment, unreachable, version, reason, findings, allowed}: recording one made the one before it unreachable */
 /* Runs; core/run.h folds them */
 #define ENTRY_RUN_REQUESTED \
-	"run.requested" /* {plan, planHash, expected, from, to, reason, options, context, undoOf, findings, requester, approval, breakglass} */
+	"run.requested" /* {plan, planHash, expected, from, to, reason, options, context, undoOf, findings, overrides, requester, approval, breakglass} */
 #define ENTRY_RUN_STARTED    "run.started"    /* {holder, resumed, boot, again: [ids of steps to look at again]} */
 #define ENTRY_STEP_CAPTURED  "step.captured"  /* {step, subject, observed, attempt} */
 #define ENTRY_SNAPSHOT_TAKEN "snapshot.taken" /* {snapshot, files, bytes, manifest} */
@@ -50,6 +54,10 @@ struct entry {
 #define ENTRY_SNAPSHOT_VERIFIED      "snapshot.verified"      /* {snapshot, ok, problems} */
 #define ENTRY_SNAPSHOT_RESTORED      "snapshot.restored"      /* {snapshot, component} */
 #define ENTRY_SNAPSHOT_PRUNED        "snapshot.pruned"        /* {snapshot} */
+#define ENTRY_SNAPSHOTS_COPIED       "snapshots.copied"       /* {files, bytes} */
+#define ENTRY_SNAPSHOTS_FETCHED      "snapshots.fetched"      /* {files, bytes} */
+#define ENTRY_SNAPSHOT_ROTATED       "snapshot.rotated"       /* {version, keys: how many were wrapped anew} */
+#define ENTRY_DRILL_COMPLETED        "drill.completed"        /* what a rehearsal found: the answer of drills.run */
 #define ENTRY_NOTIFICATION_QUEUED    "notification.queued"    /* {notification, event, channel, recipients, message, details} */
 #define ENTRY_NOTIFICATION_DELIVERED "notification.delivered" /* {notification, recipient, attempt} */
 #define ENTRY_NOTIFICATION_FAILED    "notification.failed"    /* {notification, recipient, attempt, message, final} */

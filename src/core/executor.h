@@ -33,6 +33,9 @@ struct executor {
 	void (*on_log)(void *user, uint64_t id, enum log_level level, const char *message);
 	void (*on_progress)(void *user, uint64_t id, double share, const char *message);
 	void *user;
+	/* Asked while many calls are waited for (executor_calls_end): true ends them with ERR_CANCELLED. May be NULL. */
+	bool (*interrupted)(void *user);
+	void *interrupted_user;
 };
 
 #endif

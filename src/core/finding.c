@@ -31,8 +31,10 @@ void findings_add(struct findings *findings, const char *name, bool passed, enum
 	struct finding *finding;
 	va_list arguments;
 
-	if ((findings->count & (findings->count - 1)) == 0)
-		findings->list = mem_resize(findings, findings->list, struct finding, findings->count ? findings->count * 2 : 1);
+	if (findings->count == findings->room) {
+		findings->room = MAX(findings->room * 2, (size_t)16);
+		findings->list = mem_resize(findings, findings->list, struct finding, findings->room);
+	}
 	finding = &findings->list[findings->count++];
 	*finding = (struct finding){
 		.name = mem_strdup(findings, name),
@@ -53,6 +55,40 @@ size_t findings_blocking(const struct findings *findings)
 	for (size_t i = 0; i < findings->count; i++)
 		count += !findings->list[i].passed && findings->list[i].severity == SEVERITY_ERROR;
 	return count;
+}
+
+static int weight(const struct finding *finding)
+{
+	return finding->passed ? -1 : (int)finding->severity;
+}
+
+void findings_sort(struct findings *findings)
+{
+	struct finding *sorted = mem_array(findings, struct finding, findings->room);
+	size_t count = 0;
+
+	for (int wanted = SEVERITY_ERROR; wanted >= -1; wanted--)
+		for (size_t i = 0; i < findings->count; i++)
+			if (weight(&findings->list[i]) == wanted)
+				sorted[count++] = findings->list[i];
+	(void)talloc_free(findings->list);
+	findings->list = sorted;
+}
+
+json_t *findings_blocking_names(const struct findings *findings)
+{
+	json_t *names = json_array(), *seen = json_object();
+
+	for (size_t i = 0; i < findings->count; i++) {
+		const struct finding *finding = &findings->list[i];
+
+		if (finding->passed || finding->severity != SEVERITY_ERROR || json_object_get(seen, finding->name))
+			continue;
+		json_object_set_new(seen, finding->name, json_true());
+		json_array_append_new(names, json_string(finding->name));
+	}
+	json_decref(seen);
+	return names;
 }
 
 json_t *findings_json(const struct findings *findings)

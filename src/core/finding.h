@@ -20,7 +20,7 @@ struct finding {
 
 struct findings {
 	struct finding *list;
-	size_t count;
+	size_t count, room;
 };
 
 /* Adds a finding; strings are copied into the list's tree, evidence gets a new reference (may be NULL). */
@@ -29,6 +29,10 @@ void findings_add(struct findings *findings, const char *name, bool passed, enum
 	const char *format, ...) printf_like(7, 8);
 size_t findings_blocking(const struct findings *findings); /* errors that have not passed */
 json_t *findings_json(const struct findings *findings);    /* new reference: [{name, passed, severity, component, message, evidence}] */
+/* What blocks first, then warnings, then words, then what has passed; each in the order in which it was found. */
+void findings_sort(struct findings *findings);
+/* Names of those that block, each once: what `force` overrides. New reference, never NULL. */
+json_t *findings_blocking_names(const struct findings *findings);
 /* Reads what a driver's check answered; unknown severities count as error; malformed entries are ERR_DRIVER. */
 must_check int findings_read(struct findings *findings, const char *component, json_t *array, struct err *err);
 const char *severity_name(enum severity severity); /* "info", "warning", "error" */

@@ -9,6 +9,7 @@
 #include "core/generate.h"
 
 #include "base/text.h"
+#include "core/drain.h"
 #include "core/parts.h"
 #include "core/steptype.h"
 #include "data/hash.h"
@@ -18,7 +19,20 @@
 #define ID_KEPT          90
 #define ENVIRONMENT_KEPT 60
 
-enum phase { PHASE_FLAGS, PHASE_STOP, PHASE_CODE, PHASE_CONFIG, PHASE_DATA, PHASE_CACHE, PHASE_START, PHASE_TRAFFIC, PHASE_VERIFY };
+enum phase {
+	PHASE_FLAGS,
+	PHASE_DRAIN,
+	PHASE_STOP,
+	PHASE_REQUEUE,
+	PHASE_CODE,
+	PHASE_CONFIG,
+	PHASE_DATA,
+	PHASE_CACHE,
+	PHASE_START,
+	PHASE_RESUME,
+	PHASE_TRAFFIC,
+	PHASE_VERIFY
+};
 
 struct making {
 	struct parts *parts;
@@ -91,17 +105,55 @@ static json_t *data_step(struct making *making, const struct part *part)
 	return step;
 }
 
-static json_t *service_step(struct making *making, const struct part *part, bool start)
+/* Which scripts lead back is part of the plan: others are not run. */
+static json_t *migrate_step(struct making *making, const struct part *part)
 {
 	const char *name = part->component->name;
-	json_t *step = new_step(making, step_id(making->tmp, start ? "start" : "stop", name),
-		mem_printf(making->tmp, "%s %s", start ? "Start" : "Stop", name), "service");
+	json_t *step = new_step(making, step_id(making->tmp, "migrate", name),
+		mem_printf(making->tmp, "Take the schema of %s back to %s", name,
+			*part->migrate_to ? part->migrate_to : "before its first migration"),
+		"data");
+
+	put_parameter(step, "database", name);
+	put_parameter(step, "migrateTo", part->migrate_to);
+	json_put(json_object_get(step, "parameters"), "downMigrations", part->scripts);
+	if (part->scripts_kept)
+		put_parameter(step, "deploymentId", making->parts->input->present_id);
+	return step;
+}
+
+static json_t *service_step(struct making *making, const struct part *part, const char *action, const char *title)
+{
+	const char *name = part->component->name;
+	json_t *step = new_step(making, step_id(making->tmp, action, name), mem_printf(making->tmp, "%s %s", title, name), "service");
 
 	put_parameter(step, "service", name);
-	put_parameter(step, "action", start ? "start" : "stop");
-	if (start && part->to && *part->to)
+	put_parameter(step, "action", action);
+	return step;
+}
+
+static json_t *start_step(struct making *making, const struct part *part)
+{
+	json_t *step = service_step(making, part, "start", "Start");
+
+	if (part->to && *part->to)
 		put_parameter(step, "version", part->to);
 	return step;
+}
+
+/* Its limit holds for the undo too: undoing the resumption of a service drains it. */
+static json_t *drain_step(struct making *making, const struct part *part, const char *action, const char *title)
+{
+	json_t *step = service_step(making, part, action, title);
+
+	json_object_set_new(step, "timeout", json_real((double)(part->component->drain->limit_ms + DRAIN_REST_MS) / 1000.0));
+	return step;
+}
+
+/* Is its work let end before it is stopped? */
+static bool part_drains(const struct making *making, const struct part *part)
+{
+	return part->stops && part->component->drain && !making->parts->input->immediate;
 }
 
 static json_t *cache_step(struct making *making, const struct part *part)
@@ -147,18 +199,24 @@ static json_t *part_steps(struct making *making, const struct part *part, enum p
 
 	if (phase == PHASE_FLAGS && part->returns && part->kind == DRIVER_FLAGS)
 		flag_steps(making, part, list);
+	else if (phase == PHASE_DRAIN && part_drains(making, part))
+		json_array_append(list, drain_step(making, part, "drain", "Drain"));
 	else if (phase == PHASE_STOP && part->stops)
-		json_array_append(list, service_step(making, part, false));
+		json_array_append(list, service_step(making, part, "stop", "Stop"));
+	else if (phase == PHASE_REQUEUE && part->stops && part->component->drain && drain_requeues(part->component->drain))
+		json_array_append(list, service_step(making, part, "requeue", "Requeue work of"));
 	else if (phase == PHASE_CODE && part->returns && (part->kind == DRIVER_CODE || part->kind == DRIVER_COMMAND))
 		json_array_append(list, code_step(making, part));
 	else if (phase == PHASE_CONFIG && part->returns && part->kind == DRIVER_CONFIG)
 		json_array_append(list, config_step(making, part));
 	else if (phase == PHASE_DATA && part->returns && part->kind == DRIVER_DATA)
-		json_array_append(list, data_step(making, part));
+		json_array_append(list, part->migrate_to ? migrate_step(making, part) : data_step(making, part));
 	else if (phase == PHASE_CACHE && part->clears)
 		json_array_append(list, cache_step(making, part));
 	else if (phase == PHASE_START && part->starts)
-		json_array_append(list, service_step(making, part, true));
+		json_array_append(list, start_step(making, part));
+	else if (phase == PHASE_RESUME && part->starts && part_drains(making, part))
+		json_array_append(list, drain_step(making, part, "resume", "Resume"));
 	else if (phase == PHASE_TRAFFIC && part->returns && part->kind == DRIVER_TRAFFIC)
 		json_array_append(list, traffic_step(making, part));
 	return list;
@@ -177,10 +235,16 @@ static uint64_t *set_of(struct making *making, uint64_t *sets, size_t item)
 	return sets + item * making->parts->words;
 }
 
+/* Services stop, and stop taking work, before those that they need. */
+static bool goes_backwards(enum phase phase)
+{
+	return phase == PHASE_DRAIN || phase == PHASE_STOP;
+}
+
 /* What orders components: those that it needs come before it; when services stop, those that need it. */
 static uint64_t *before(struct making *making, enum phase phase, size_t item)
 {
-	return set_of(making, phase == PHASE_STOP ? making->parts->needed_by : making->parts->needs, item);
+	return set_of(making, goes_backwards(phase) ? making->parts->needed_by : making->parts->needs, item);
 }
 
 static void find_waits(struct making *making, enum phase phase, struct phase_plan *plan)
@@ -249,7 +313,7 @@ static void emit_phase(struct making *making, enum phase phase, struct phase_pla
 
 	for (int late = 0; late < 2; late++)
 		for (size_t i = 0; i < count; i++) {
-			size_t item = making->parts->order[phase == PHASE_STOP ? count - 1 - i : i];
+			size_t item = making->parts->order[goes_backwards(phase) ? count - 1 - i : i];
 
 			if (SET_HAS(plan->members, item) && SET_HAS(plan->early, item) == !late)
 				emit_part(making, plan, item);
@@ -309,14 +373,15 @@ static bool part_touched(const struct part *part)
 static bool has_probe(const struct environment *environment, json_t *verified)
 {
 	for (size_t i = 0; i < environment->probe_count; i++)
-		if (!environment->probes[i].component || json_object_get(verified, environment->probes[i].component))
+		if (!environment->probes[i].external &&
+			(!environment->probes[i].component || json_object_get(verified, environment->probes[i].component)))
 			return true;
 	return false;
 }
 
-json_t *plan_verified(const struct environment *environment, json_t *touched)
+json_t *plan_affected(const struct environment *environment, json_t *touched)
 {
-	json_t *verified = json_copy(touched), *names = json_array();
+	json_t *affected = json_copy(touched);
 	bool grown = true;
 
 	while (grown) {
@@ -324,15 +389,22 @@ json_t *plan_verified(const struct environment *environment, json_t *touched)
 		for (size_t i = 0; i < environment->component_count; i++) {
 			const struct component *component = &environment->components[i];
 
-			if (json_object_get(verified, component->name))
+			if (json_object_get(affected, component->name))
 				continue;
-			for (const char **need = component->needs; *need && !json_object_get(verified, component->name); need++)
-				if (json_object_get(verified, *need)) {
-					json_object_set_new(verified, component->name, json_true());
+			for (const char **need = component->needs; *need && !json_object_get(affected, component->name); need++)
+				if (json_object_get(affected, *need)) {
+					json_object_set_new(affected, component->name, json_true());
 					grown = true;
 				}
 		}
 	}
+	return affected;
+}
+
+json_t *plan_verified(const struct environment *environment, json_t *touched)
+{
+	json_t *verified = plan_affected(environment, touched), *names = json_array();
+
 	for (size_t i = 0; i < environment->component_count; i++)
 		if (json_object_get(verified, environment->components[i].name))
 			json_array_append_new(names, json_string(environment->components[i].name));
@@ -362,6 +434,18 @@ static void make_verify(struct making *making)
 		json_array_append_new(needs, json_string(*id));
 	json_object_set_new(step, "needs", needs);
 	json_array_append(making->steps, step);
+}
+
+/* Without draining, what is in work ends with the service. */
+static void tell_cut_off(struct parts *parts)
+{
+	for (size_t i = 0; parts->input->immediate && i < parts->count; i++) {
+		const struct part *part = &parts->list[i];
+
+		if (part->stops && part->component->drain)
+			parts_leave(parts, "Warning: %s is stopped at once: what it works on is cut off%s.", part->component->name,
+				drain_requeues(part->component->drain) ? ", and put back to be done again" : "");
+	}
 }
 
 /* The whole */
@@ -446,6 +530,7 @@ int plan_generate(const void *ctx, const struct generate_input *input, struct ge
 	r = parts_make(tmp, input, &making.parts, err);
 	if (r < 0)
 		return err_in(err, "making a plan for '%s'", input->environment->name);
+	tell_cut_off(making.parts);
 	for (enum phase phase = PHASE_FLAGS; phase < PHASE_VERIFY; phase++)
 		make_phase(&making, phase);
 	make_verify(&making);

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "core/graph.h"
+#include "core/migrating.h"
 #include "data/json.h"
 
 void parts_leave(struct parts *parts, const char *format, ...)
@@ -236,6 +237,33 @@ static bool stays_stopped(const struct part *part)
 	return same_text(part->from_state, "stopped") && same_text(part->to_state, "stopped");
 }
 
+/* The data is preserved. May its schema have to go back, so that the older code can work on it? */
+static bool goes_back(struct parts *parts, struct part *part)
+{
+	const char *name = part->component->name, *to = json_str(part->to_details, "migration", "");
+	json_t *present = json_object_get(json_object_get(parts->input->present, name), "details"), *between;
+
+	if (!migration_wanted(part->component, part->from_details, part->to_details))
+		return false;
+	switch (migration_way(part->from_details, part->to_details)) {
+	case MIGRATION_UNKNOWN:
+	case MIGRATION_SAME:
+		return false;
+	case MIGRATION_APART:
+		parts_leave(parts, "%s: its migration %s of the target is not applied now, so no migration leads back to it.", name, to);
+		return false;
+	case MIGRATION_BACK:
+		break;
+	}
+	between = migrations_between(part->from_details, to);
+	part->note = mem_printf(parts, "data is preserved, %s taken back", text_count(parts, json_array_size(between), "migration"));
+	json_decref(between);
+	part->migrate_to = to;
+	part->scripts = json_keep(parts, migration_scripts(part->from_details, present, to, &part->scripts_kept));
+	part->returns = true;
+	return true;
+}
+
 /* Why nothing can be decided about the component from what was recorded; true when it stays. */
 static bool stays(struct parts *parts, struct part *part)
 {
@@ -257,6 +285,8 @@ static bool stays(struct parts *parts, struct part *part)
 		return true;
 	}
 	if (part->kind == DRIVER_DATA && parts->input->preserve_data) {
+		if (goes_back(parts, part))
+			return true;
 		part->note = "stays: data is preserved";
 		if (differs || part->items)
 			parts_leave(parts, "%s: its data is preserved and stays as it is (now %s, with the target %s).", name,

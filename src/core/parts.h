@@ -21,8 +21,11 @@ struct part {
 	bool stops, starts;                /* services */
 	bool clears;                       /* caches */
 	const char *note;
-	json_t *flags; /* FLAGS: flag -> state to set; NULL: none */
-	json_t *items; /* what differs inside: [{name, from, to}]; NULL */
+	const char *migrate_to; /* DATA: the data stays and its schema goes back to this migration; NULL: it does not */
+	json_t *scripts;        /* the down scripts for it: migration -> sum */
+	bool scripts_kept;      /* they are in what was kept with the present deployment */
+	json_t *flags;          /* FLAGS: flag -> state to set; NULL: none */
+	json_t *items;          /* what differs inside: [{name, from, to}]; NULL */
 };
 
 struct parts {

@@ -4,6 +4,7 @@
 #include "core/plan.h"
 
 #include "base/text.h"
+#include "core/drain.h"
 #include "core/steptype.h"
 #include "data/json.h"
 #include "data/template.h"
@@ -37,6 +38,20 @@ static const char *plain_parameter(const struct step *step, const char *name)
 	return value && !template_has(value) ? value : NULL;
 }
 
+/* What is to be done about work in flight has to be said in the project file. */
+static void bind_side(struct binding *binding, const struct step *step, const struct step_type *type, const struct component *component,
+	const char *path)
+{
+	const char *side = type->side ? type->side(step->parameters) : NULL;
+
+	if (!side)
+		return;
+	if (!component->drain)
+		problems_add(binding->problems, ERR_INVALID, path, "component '%s' has no `drain`", component->name);
+	else if (strcmp(side, "requeue") == 0 && !drain_requeues(component->drain))
+		problems_add(binding->problems, ERR_INVALID, path, "component '%s' has no `drain.requeue`", component->name);
+}
+
 static void bind_component(struct binding *binding, const struct step *step, const struct step_type *type)
 {
 	const char *name = plain_parameter(step, type->component_param), *path;
@@ -51,6 +66,7 @@ static void bind_component(struct binding *binding, const struct step *step, con
 		unknown_name(binding, path, "component", name, binding->components);
 		return;
 	}
+	bind_side(binding, step, type, component, path);
 	/* A driver of somebody else's tells its kind only when it runs. */
 	driver = component->driver ? catalogue_driver(binding->catalogue, component->driver) : NULL;
 	if (driver && type->kinds && !(type->kinds & (1u << driver->kind)))

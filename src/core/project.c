@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "core/access.h"
+#include "core/drain.h"
 #include "core/graph.h"
 #include "data/json.h"
 
@@ -17,8 +18,12 @@ struct project_file {
 	const char *project, *store;
 	json_t *environments;
 	struct snapshots_file {
-		int64_t keep;
-		json_t *seal;
+		int64_t keep, keep_within_ms, deployments, every_ms;
+		json_t *seal, *copy;
+		struct verify_file {
+			int64_t every_ms;
+			double share;
+		} verify;
 	} snapshots;
 	struct server_file {
 		const char *listen, *certificate, *key, *public_url;
@@ -44,9 +49,20 @@ static const struct field server_fields[] = {
 	FIELD_JSON(struct server_file, sinks, OPTIONAL, "where events are sent to: a list"),
 	FIELD_END
 };
+static const struct field verify_fields[] = {
+	FIELD_MS(struct verify_file, every_ms, DEFAULT("24h"), "how often `unship serve` reads some of what is kept again; 0: never"),
+	FIELD_SHARE(struct verify_file, share, DEFAULT("10%"), "how much of it each time"),
+	FIELD_END
+};
 static const struct field snapshots_fields[] = {
-	FIELD_INT(struct snapshots_file, keep, DEFAULT("20"), 1, 1000000, "how many snapshots are kept; older ones are pruned"),
+	FIELD_INT(struct snapshots_file, keep, DEFAULT("20"), 1, 1000000, "how many snapshots of each environment are kept; older ones are pruned"),
+	FIELD_MS(struct snapshots_file, keep_within_ms, DEFAULT("0"), "snapshots that are younger are kept however many they are"),
+	FIELD_INT(struct snapshots_file, deployments, DEFAULT("100"), 1, 1000000,
+		"of how many deployments of each environment the content is kept; last stable and present ones always"),
+	FIELD_MS(struct snapshots_file, every_ms, DEFAULT("0"), "how often `unship serve` takes one in advance; 0: never"),
+	FIELD_GROUP(struct snapshots_file, verify, OPTIONAL, verify_fields, "reading again what is kept"),
 	FIELD_MAP(struct snapshots_file, seal, OPTIONAL, "encryption of snapshots at rest"),
+	FIELD_MAP(struct snapshots_file, copy, OPTIONAL, "an S3-compatible store where what is sealed is kept as well"),
 	FIELD_END
 };
 static const struct field project_fields[] = {
@@ -59,11 +75,25 @@ static const struct field project_fields[] = {
 };
 /* clang-format on */
 struct seal_file {
-	json_t *key;
+	json_t *key, *previous;
+	int64_t version;
 };
 /* clang-format off */
+static const struct field copy_fields[] = {
+	FIELD_STR(struct copy_config, url, REQUIRED, "address of the store: https://s3.eu-central-1.amazonaws.com"),
+	FIELD_NAME(struct copy_config, bucket, REQUIRED, "bucket, which is there already"),
+	FIELD_NAME(struct copy_config, region, DEFAULT("us-east-1"), "region that requests are signed for"),
+	FIELD_NAME(struct copy_config, prefix, OPTIONAL, "what all keys begin with; the project's name when missing"),
+	FIELD_SECRET(struct copy_config, access_key, REQUIRED, "access key"),
+	FIELD_SECRET(struct copy_config, secret_key, REQUIRED, "its secret"),
+	FIELD_FILE(struct copy_config, ca_file, OPTIONAL, "authorities (PEM) instead of the system's"),
+	FIELD_MS(struct copy_config, every_ms, DEFAULT("0"), "how often `unship serve` copies; 0: never"),
+	FIELD_END
+};
 static const struct field seal_fields[] = {
-	FIELD_SECRET(struct seal_file, key, REQUIRED, "key that snapshots are encrypted with"),
+	FIELD_SECRET(struct seal_file, key, REQUIRED, "key that snapshots are encrypted with: at least 32 characters"),
+	FIELD_INT(struct seal_file, version, DEFAULT("1"), 1, 1000000, "its number; a new key gets a higher one"),
+	FIELD_MAP(struct seal_file, previous, OPTIONAL, "former keys by their numbers, until `unship snapshots rotate` is done"),
 	FIELD_END
 };
 /* clang-format on */
@@ -71,6 +101,10 @@ static const struct field seal_fields[] = {
 struct environment_file {
 	bool protected;
 	json_t *components, *probes, *triggers, *notify, *objectives, *approvals;
+	int64_t check_timeout_ms;
+	struct readiness_file {
+		int64_t every_ms, targets;
+	} readiness;
 };
 #define APPROVABLE (PERMISSION_BIT(PERMIT_EXECUTE) | PERMISSION_BIT(PERMIT_FORCE) | PERMISSION_BIT(PERMIT_EMERGENCY))
 struct approvals_file {
@@ -95,6 +129,11 @@ static const struct field objectives_fields[] = {
 	FIELD_MS(struct objectives, stable_ms, DEFAULT("15m"), "stable again"),
 	FIELD_END
 };
+static const struct field readiness_fields[] = {
+	FIELD_ANY_(struct readiness_file, every_ms, MS, NULL, 0, TIME_MAX_MS, NULL, "how often `unship serve` looks; 0: never", DEFAULT("10m")),
+	FIELD_INT(struct readiness_file, targets, DEFAULT("5"), 1, 50, "how many deployments it looks at, newest first"),
+	FIELD_END
+};
 static const struct field environment_fields[] = {
 	FIELD_BOOL(struct environment_file, protected, DEFAULT("false"), "force and emergency need special permissions here"),
 	FIELD_MAP(struct environment_file, components, REQUIRED, "everything in this environment that has a version"),
@@ -103,6 +142,8 @@ static const struct field environment_fields[] = {
 	FIELD_JSON(struct environment_file, notify, OPTIONAL, "who is told of what: a list of rules"),
 	FIELD_MAP(struct environment_file, objectives, OPTIONAL, "time limits that every rollback is measured against"),
 	FIELD_MAP(struct environment_file, approvals, OPTIONAL, "how many other people must agree before this environment is changed"),
+	FIELD_ANY_(struct environment_file, check_timeout_ms, MS, NULL, 100, 3600000, NULL, "how long a driver may take to check whether it can go to a target", DEFAULT("30s")),
+	FIELD_GROUP(struct environment_file, readiness, OPTIONAL, readiness_fields, "whether it could be rolled back is looked at continuously"),
 	FIELD_END
 };
 /* clang-format on */
@@ -111,12 +152,16 @@ struct component_file {
 	const char *driver;
 	bool critical;
 	const char **needs;
+	struct drain_config drain;
+	json_t *sandbox;
 };
 /* clang-format off */
 const struct field project_component_fields[] = {
 	FIELD_NAME(struct component_file, driver, REQUIRED, "what stands behind the component"),
 	FIELD_BOOL(struct component_file, critical, DEFAULT("false"), "comes first wherever its needs allow"),
 	FIELD_LIST(struct component_file, needs, OPTIONAL, "components that this one uses"),
+	FIELD_GROUP(struct component_file, drain, OPTIONAL, drain_fields, "how work in flight ends before the service is stopped"),
+	FIELD_MAP(struct component_file, sandbox, OPTIONAL, "members that are others in the copy in which a rollback is rehearsed"),
 	FIELD_END
 };
 /* clang-format on */
@@ -124,6 +169,8 @@ const struct field project_component_fields[] = {
 struct probe_file {
 	const char *type, *component;
 	int64_t every_ms, timeout_ms;
+	bool external;
+	json_t *sandbox;
 };
 /* clang-format off */
 static const struct field probe_fields[] = {
@@ -131,6 +178,8 @@ static const struct field probe_fields[] = {
 	FIELD_ANY_(struct probe_file, every_ms, MS, NULL, PROBE_EVERY_MIN_MS, TIME_MAX_MS, NULL, "time between two runs", DEFAULT("30s")),
 	FIELD_ANY_(struct probe_file, timeout_ms, MS, NULL, 1, TIME_MAX_MS, NULL, "limit of one run", DEFAULT("5s")),
 	FIELD_NAME(struct probe_file, component, OPTIONAL, "component whose health it tells"),
+	FIELD_BOOL(struct probe_file, external, DEFAULT("false"), "it looks at what the environment needs from outside: asked before a rollback, which it blocks when it fails"),
+	FIELD_MAP(struct probe_file, sandbox, OPTIONAL, "members that are others when a rollback is rehearsed; without it the probe is left out there"),
 	FIELD_END
 };
 /* clang-format on */
@@ -144,7 +193,7 @@ static const struct field notify_fields[] = {
 	FIELD_NAME(struct notify_file, channel, REQUIRED, "the way to tell them"),
 	FIELD_LIST(struct notify_file, recipients, REQUIRED, "addresses in the channel's own form"),
 	FIELD_LIST(struct notify_file, on, OPTIONAL,
-		"events: start, progress, completed, failed, approval, emergency, status; all but progress and status when missing"),
+		"events: start, progress, completed, failed, approval, emergency, readiness, status; all but progress and status when missing"),
 	FIELD_END
 };
 /* clang-format on */
@@ -246,10 +295,27 @@ static const struct driver *find_driver(struct reading *reading, const char *nam
 	return NULL;
 }
 
+/* What stands in `sandbox:` is checked as it will be used, in place of the members that it replaces. ${sandbox.dir} is known only in a rehearsal. */
+static void check_sandbox(struct reading *reading, const struct field *own, const struct field *behind, size_t behind_size, json_t *object,
+	const char *base)
+{
+	json_t *sandbox = json_object_get(object, "sandbox"), *merged;
+	char *params = mem_array(reading->tmp, char, behind_size + 1);
+
+	if (!json_is_object(sandbox))
+		return;
+	merged = json_keep(reading->tmp, json_copy(object));
+	json_object_update(merged, sandbox);
+	for (; own->member; own++)
+		json_object_del(merged, field_name(reading->tmp, own));
+	fields_parse(reading->tmp, behind, merged, doc_path(reading->tmp, base, "sandbox"), NULL, true, params, reading->problems);
+}
+
 static void read_component(struct reading *reading, struct component *component, const char *name, json_t *object, const char *base)
 {
 	const char *driver_name = json_str(object, "driver", NULL);
 	const struct driver *driver = NULL;
+	size_t problems = reading->problems->count;
 	struct component_file file;
 
 	*component = (struct component){ .name = mem_strdup(reading->project, name),
@@ -260,9 +326,13 @@ static void read_component(struct reading *reading, struct component *component,
 		driver = find_driver(reading, driver_name, component->path);
 	read_joined(reading, project_component_fields, sizeof(file), driver ? driver->fields : NULL, driver ? driver->params_size : 0,
 		driver != NULL, object, component->path, &file);
+	if (driver && reading->problems->count == problems)
+		check_sandbox(reading, project_component_fields, driver->fields, driver->params_size, object, component->path);
 	component->driver = file.driver ? file.driver : "";
 	component->critical = file.critical;
 	component->needs = file.needs ? file.needs : no_names(reading->project);
+	if (json_is_object(json_object_get(object, "drain")))
+		component->drain = mem_dup(reading->project, &file.drain, sizeof(file.drain));
 }
 
 static const char **component_names(struct reading *reading, const struct environment *environment)
@@ -343,17 +413,21 @@ static void read_probe(struct reading *reading, const struct environment *enviro
 	char *path = doc_path(reading->tmp, base, name);
 	const char *type = json_str(object, "type", NULL);
 	const struct probe *behind = type ? find_probe(reading, type, path) : NULL;
+	size_t problems = reading->problems->count;
 	struct probe_file file;
 
 	check_name(reading, path, "a probe", name);
 	read_joined(reading, probe_fields, sizeof(file), behind ? behind->fields : NULL, behind ? behind->params_size : 0, behind != NULL,
 		object, path, &file);
+	if (behind && reading->problems->count == problems)
+		check_sandbox(reading, probe_fields, behind->fields, behind->params_size, object, path);
 	*probe = (struct probe_config){
 		.name = mem_strdup(reading->project, name),
 		.type = file.type ? file.type : "",
 		.component = file.component,
 		.every_ms = file.every_ms,
 		.timeout_ms = file.timeout_ms,
+		.external = file.external,
 		.config = object,
 	};
 	if (file.component && !environment_component(environment, file.component))
@@ -370,6 +444,26 @@ static void read_probes(struct reading *reading, struct environment *environment
 	environment->probes = mem_array(reading->project, struct probe_config, json_object_size(probes));
 	json_object_foreach(probes, name, object)
 		read_probe(reading, environment, &environment->probes[environment->probe_count++], name, object, path);
+}
+
+/* Work in flight */
+
+static void read_drains(struct reading *reading, const struct environment *environment)
+{
+	for (size_t i = 0; i < environment->component_count; i++) {
+		const struct component *component = &environment->components[i];
+		char *path = doc_path(reading->tmp, doc_path(reading->tmp, component->path, "drain"), "idle");
+		struct probe_config *probe;
+
+		if (!component->drain)
+			continue;
+		if (component->drain->idle.probe) {
+			probe = mem_zero(reading->project, struct probe_config);
+			read_probe(reading, environment, probe, "probe", component->drain->idle.probe, path);
+			component->drain->probe = probe;
+		}
+		drain_check(environment, component, reading->catalogue, reading->problems);
+	}
 }
 
 /* Who is told */
@@ -393,7 +487,8 @@ static const struct channel *find_channel(struct reading *reading, const char *n
 
 static void check_rule(struct reading *reading, const struct notify_rule *rule, const struct channel *channel, const char *path)
 {
-	static const char *const events[] = { "start", "progress", "completed", "failed", "approval", "emergency", "status", NULL };
+	static const char *const events[] = { "start", "progress", "completed", "failed", "approval", "emergency", "readiness", "status",
+		NULL };
 	char *recipients = doc_path(reading->tmp, path, "recipients"), *on = doc_path(reading->tmp, path, "on");
 
 	for (size_t i = 0; channel && channel->check_recipient && rule->recipients[i]; i++) {
@@ -416,7 +511,7 @@ static void check_rule(struct reading *reading, const struct notify_rule *rule, 
 
 static void read_rule(struct reading *reading, struct notify_rule *rule, json_t *object, const char *path)
 {
-	static const char *const default_on[] = { "start", "completed", "failed", "approval", "emergency", NULL };
+	static const char *const default_on[] = { "start", "completed", "failed", "approval", "emergency", "readiness", NULL };
 	const char *name = json_str(object, "channel", NULL);
 	const struct channel *channel = name ? find_channel(reading, name, path) : NULL;
 	struct notify_file file;
@@ -551,9 +646,13 @@ static void read_environment(struct reading *reading, struct environment *enviro
 	check_name(reading, path, "an environment", name);
 	fields_parse(reading->project, environment_fields, object, path, NULL, false, &file, reading->problems);
 	environment->protected = file.protected;
+	environment->check_timeout_ms = file.check_timeout_ms;
+	environment->readiness.every_ms = file.readiness.every_ms;
+	environment->readiness.targets = file.readiness.targets;
 	read_objectives(reading, environment, file.objectives, path);
 	read_components(reading, environment, file.components, path);
 	read_probes(reading, environment, file.probes, path);
+	read_drains(reading, environment);
 	read_triggers(reading, environment, file.triggers, path);
 	read_notify(reading, environment, file.notify, path);
 	read_approvals(reading, environment, file.approvals, path);
@@ -637,6 +736,58 @@ static void check_store(struct reading *reading, const char *store)
 			"a password must not stand in the project file: use PGPASSFILE or PGPASSWORD, or a pg_service file");
 }
 
+static const struct field previous_fields[] = {
+	{ "key", FIELD_TYPE_SECRET, offsetof(struct seal_file, key), REQUIRED, NULL, 0, 0, NULL, "a former key" }, FIELD_END
+};
+
+static void read_seal(struct reading *reading, struct snapshots_config *snapshots, json_t *seal)
+{
+	struct seal_file file, former;
+	const char *number;
+	json_t *key;
+
+	fields_parse(reading->project, seal_fields, seal, "snapshots.seal", NULL, false, &file, reading->problems);
+	snapshots->keys = mem_array(reading->project, struct seal_key, 1 + json_object_size(file.previous));
+	snapshots->keys[snapshots->key_count++] = (struct seal_key){ .version = file.version, .key = file.key };
+	json_object_foreach(file.previous, number, key) {
+		char *path = doc_path(reading->tmp, "snapshots.seal.previous", number), *end;
+		int64_t version = strtoll(number, &end, 10);
+
+		fields_parse(reading->project, previous_fields, json_keep(reading->project, json_pack("{s:O}", "key", key)), path, NULL,
+			false, &former, reading->problems);
+		if (*end || version < 1 || version >= file.version)
+			problems_add(reading->problems, ERR_INVALID, path,
+				"a former key has a number from 1 to %lld, that of the present one less one", (long long)file.version - 1);
+		snapshots->keys[snapshots->key_count++] = (struct seal_key){ .version = version, .key = former.key };
+	}
+}
+
+static void read_snapshots(struct reading *reading, const struct snapshots_file *file)
+{
+	struct snapshots_config *snapshots = &reading->project->snapshots;
+
+	*snapshots = (struct snapshots_config){
+		.keep = file->keep,
+		.keep_within_ms = file->keep_within_ms,
+		.deployments = file->deployments,
+		.every_ms = file->every_ms,
+		.verify_ms = file->verify.every_ms,
+		.verify_share = file->verify.share,
+	};
+	if (file->seal)
+		read_seal(reading, snapshots, file->seal);
+	if (!file->copy)
+		return;
+	fields_parse(reading->project, copy_fields, file->copy, "snapshots.copy", NULL, false, &snapshots->copy, reading->problems);
+	if (!snapshots->copy.prefix)
+		snapshots->copy.prefix = reading->project->name;
+	if (snapshots->copy.url && !text_starts_with(snapshots->copy.url, "https://") && !text_starts_with(snapshots->copy.url, "http://"))
+		problems_add(reading->problems, ERR_INVALID, "snapshots.copy.url", "'%s' is no address: https://HOST", snapshots->copy.url);
+	if (!file->seal)
+		problems_add(reading->problems, ERR_INVALID, "snapshots.copy",
+			"only sealed snapshots leave this machine: give them a key in snapshots.seal");
+}
+
 static void read_environments(struct reading *reading, json_t *environments)
 {
 	struct project *project = reading->project;
@@ -657,19 +808,15 @@ struct project *project_read(const void *ctx, const struct doc *doc, const struc
 	struct project *project = mem_zero(ctx, struct project);
 	struct reading reading = { project, catalogue, external, user, problems, tmp };
 	struct project_file file;
-	struct seal_file seal;
 	const char **names;
 
 	fields_parse(project, project_fields, doc_root(doc), "", NULL, false, &file, problems);
 	project->name = file.project ? file.project : "";
 	project->store = file.store ? file.store : "sqlite";
-	project->snapshots_keep = file.snapshots.keep;
-	project->snapshots_seal = file.snapshots.seal;
 	project->doc = doc;
 	check_store(&reading, project->store);
 	read_server(&reading, &file.server);
-	if (file.snapshots.seal)
-		fields_parse(tmp, seal_fields, file.snapshots.seal, "snapshots.seal", NULL, false, &seal, problems);
+	read_snapshots(&reading, &file.snapshots);
 	read_environments(&reading, file.environments);
 	names = project_environment_names(tmp, project);
 	project->server.oidc = oidc_read(project, file.server.oidc, names, problems);

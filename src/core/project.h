@@ -9,17 +9,21 @@
 #include "core/sink.h"
 #include "data/problems.h"
 
+struct drain_config; /* core/drain.h */
+
 struct component {
 	const char *name, *driver;
 	bool critical;
-	const char **needs; /* names of components that it uses; NULL-terminated, never NULL */
-	json_t *config;     /* the whole object as written (borrowed from the document), without secrets' values */
-	const char *path;   /* place in the document: environments.production.components.api */
+	const char **needs;         /* names of components that it uses; NULL-terminated, never NULL */
+	json_t *config;             /* the whole object as written (borrowed from the document), without secrets' values */
+	const char *path;           /* place in the document: environments.production.components.api */
+	struct drain_config *drain; /* how work in flight ends; NULL: nothing is said of it */
 };
 
 struct probe_config {
 	const char *name, *type, *component; /* component may be NULL */
 	int64_t every_ms, timeout_ms;        /* defaults 30 s, 5 s */
+	bool external; /* looks at what the environment needs and does not contain: asked before a rollback, which it blocks when it fails, and not by its last step */
 	json_t *config;
 };
 
@@ -52,6 +56,11 @@ struct environment {
 	json_t *triggers; /* object or NULL; read by watch/ */
 	struct objectives objectives;
 	struct approval_rule approvals; /* environments.NAME.approvals */
+	int64_t check_timeout_ms;       /* how long a driver may take to check whether it can go to a target; default 30 s */
+	/* `readiness: {every: 10m, keep: 5}`: how often `unship serve` looks whether it could be rolled back (0: never), and how many deployments it looks at. */
+	struct {
+		int64_t every_ms, targets;
+	} readiness;
 };
 
 /* `server:` of the project file: what `unship serve` listens to and trusts. Nested parts are checked here by the tables of those who use them. */
@@ -73,13 +82,36 @@ struct server_config {
 	size_t sink_count;
 };
 
+/* `snapshots.copy`: where else what is sealed is kept. */
+struct copy_config {
+	const char *url; /* NULL: nowhere else */
+	const char *bucket, *region, *prefix, *ca_file;
+	json_t *access_key, *secret_key; /* secret references */
+	int64_t every_ms;                /* `unship serve` copies so often; 0: never */
+};
+
+/* `snapshots:` of the project file. */
+struct snapshots_config {
+	int64_t keep;           /* how many of each environment stay; default 20 */
+	int64_t keep_within_ms; /* and all that are younger; 0: none for that */
+	int64_t deployments;    /* of how many deployments of each environment the kept content stays; default 100 */
+	int64_t every_ms;       /* `unship serve` takes one of each environment in advance; 0: never */
+	int64_t verify_ms;      /* and verifies a share of what is there; default 24 h; 0: never */
+	double verify_share;    /* default 10 % */
+	struct seal_key {       /* master keys by version; the first seals; count 0: not sealed */
+		int64_t version;
+		json_t *key; /* secret reference */
+	} * keys;
+	size_t key_count;
+	struct copy_config copy;
+};
+
 struct project {
 	const char *name;
 	struct environment *environments;
 	size_t environment_count;
-	int64_t snapshots_keep; /* default 20 */
-	json_t *snapshots_seal; /* NULL: not sealed */
-	const char *store;      /* "sqlite" or postgres://... */
+	struct snapshots_config snapshots;
+	const char *store; /* "sqlite" or postgres://... */
 	struct server_config server;
 	const struct doc *doc;
 };

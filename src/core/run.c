@@ -217,7 +217,7 @@ static bool differs(json_t *expected, json_t *observed, const char *member)
 /* A plan is bound to what was seen when it was made: another state now means that it must be made again. */
 static void compare_with_expected(struct run *run, struct run_step *step)
 {
-	const char *component = step_component(step->step);
+	const char *component = step_subject_component(step->subject);
 	json_t *expected = json_object_get(run->expected, component ? component : step->subject), *observed = step->captured_observation;
 
 	if (!expected || (!differs(expected, observed, "version") && !differs(expected, observed, "state")))
@@ -548,6 +548,10 @@ int run_apply(struct run *run, const struct entry *entry, struct err *err)
 	for (size_t i = 0; i < ARRAY_SIZE(folds); i++) {
 		if (strcmp(folds[i].kind, entry->kind) != 0)
 			continue;
+		/* What its restores took away is kept with its end, as a snapshot of its own. */
+		if (run_status_ended(run->status) && folds[i].fold == snapshot_taken &&
+			strcmp(json_str(entry->data, "snapshot", run->id), run->id) != 0)
+			return 0;
 		if (!folds[i].late && run_status_ended(run->status))
 			return cannot_follow(entry, err, "the run has ended");
 		json_keep(run, json_incref(entry->data));

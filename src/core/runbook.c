@@ -89,6 +89,10 @@ static char *does(const void *ctx, const struct step *step)
 		return mem_printf(ctx,
 			"Restores %s as a whole from %s. Rows that are newer are lost; they stay in the snapshot of this run.",
 			parameter(ctx, step, "database"), parameter(ctx, step, "snapshotId"));
+	if (strcmp(type, "data") == 0 && json_object_get(p, "migrateTo"))
+		return mem_printf(ctx,
+			"Takes the schema of %s back to migration %s with its tool. Rows stay; what stands in columns and tables that this removes is in the snapshot of this run.",
+			parameter(ctx, step, "database"), parameter(ctx, step, "migrateTo"));
 	if (strcmp(type, "data") == 0)
 		return mem_printf(ctx, "Restores these tables of %s from their backups: %s.", parameter(ctx, step, "database"),
 			keys_text(ctx, json_object_get(p, "tables")));
@@ -101,6 +105,14 @@ static char *does(const void *ctx, const struct step *step)
 	if (strcmp(type, "notification") == 0)
 		return mem_printf(ctx, "Tells %s by %s: \"%s\".", list_text(ctx, json_object_get(p, "recipients")),
 			parameter(ctx, step, "channel"), escape(ctx, json_str(p, "message", "")));
+	if (strcmp(type, "service") == 0 && strcmp(json_str(p, "action", ""), "drain") == 0)
+		return mem_printf(ctx, "Lets service %s take no new work, and waits until it has ended what it works on.",
+			parameter(ctx, step, "service"));
+	if (strcmp(type, "service") == 0 && strcmp(json_str(p, "action", ""), "requeue") == 0)
+		return mem_printf(ctx, "Puts back what service %s had taken and not ended, so that it is done again.",
+			parameter(ctx, step, "service"));
+	if (strcmp(type, "service") == 0 && strcmp(json_str(p, "action", ""), "resume") == 0)
+		return mem_printf(ctx, "Lets service %s take work again.", parameter(ctx, step, "service"));
 	if (strcmp(type, "service") == 0)
 		return mem_printf(ctx, "Service %s: %s.", parameter(ctx, step, "service"), parameter(ctx, step, "action"));
 	if (strcmp(type, "command") == 0)

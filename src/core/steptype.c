@@ -107,14 +107,16 @@ static json_t *flag_target(json_t *parameters)
 
 /* data */
 struct data_params {
-	const char *database, *snapshot_id, *deployment_id;
-	json_t *tables;
+	const char *database, *snapshot_id, *deployment_id, *migrate_to;
+	json_t *tables, *down_migrations;
 };
 /* clang-format off */
 static const struct field data_fields[] = {
 	FIELD_NAME(struct data_params, database, REQUIRED, "component that holds the data"),
 	FIELD_STR(struct data_params, snapshot_id, OPTIONAL, "snapshot or recorded deployment to restore as a whole"),
 	FIELD_MAP(struct data_params, tables, OPTIONAL, "tables to restore, each with the backup that it comes from"),
+	FIELD_STR(struct data_params, migrate_to, OPTIONAL, "migration that the schema goes back to, with the tool that the component names; empty: before the first"),
+	FIELD_MAP(struct data_params, down_migrations, OPTIONAL, "with migrateTo: the sum that the down script of each migration must have"),
 	FIELD_NAME(struct data_params, deployment_id, OPTIONAL, "recorded deployment that holds the content"),
 	FIELD_END
 };
@@ -122,9 +124,14 @@ static const struct field data_fields[] = {
 static void data_check(json_t *parameters, const char *path, struct problems *problems)
 {
 	json_t *tables = json_object_get(parameters, "tables"), *backup;
+	bool restores = is_there(parameters, "snapshotId") || is_there(parameters, "tables");
 	const char *table;
 
-	check_either(parameters, "snapshotId", "tables", path, problems);
+	if (!restores && !json_is_string(json_object_get(parameters, "migrateTo")))
+		problems_add(problems, ERR_INVALID, path, "missing parameter: either snapshotId or tables or migrateTo must be given");
+	if (restores && json_object_get(parameters, "migrateTo"))
+		problems_add(problems, ERR_INVALID, path,
+			"migrateTo stands by itself: what is restored has the schema that it was captured with");
 	check_filled(parameters, "tables", false, path, problems);
 	if (!json_is_object(tables))
 		return;
@@ -138,7 +145,9 @@ static void data_check(json_t *parameters, const char *path, struct problems *pr
 }
 static json_t *data_target(json_t *parameters)
 {
-	return pick(parameters, (const char *const[]){ "snapshotId>version", "snapshotId", "tables", "deploymentId", NULL });
+	return pick(parameters,
+		(const char *const[]){ "snapshotId>version", "snapshotId", "tables", "migrateTo>migration", "downMigrations",
+			"deploymentId", NULL });
 }
 
 /* configuration */
@@ -244,11 +253,21 @@ struct service_params {
 /* clang-format off */
 static const struct field service_fields[] = {
 	FIELD_NAME(struct service_params, service, REQUIRED, "component that is the service"),
-	FIELD_CHOICE(struct service_params, action, REQUIRED, "start|stop|restart|drain", "what to do with it"),
+	FIELD_CHOICE(struct service_params, action, REQUIRED, "start|stop|restart|drain|requeue|resume",
+		"what to do with it; the last three by what its `drain` in the project file says"),
 	FIELD_STR(struct service_params, version, OPTIONAL, "version that must run after start and restart"),
 	FIELD_END
 };
 /* clang-format on */
+/* Work in flight is not the service: what was done about it is taken back by itself. */
+static const char *service_side(const json_t *parameters)
+{
+	const char *action = json_str(parameters, "action", "");
+
+	if (strcmp(action, "drain") == 0 || strcmp(action, "resume") == 0)
+		return "drain";
+	return strcmp(action, "requeue") == 0 ? "requeue" : NULL;
+}
 static json_t *service_target(json_t *parameters)
 {
 	return pick(parameters, (const char *const[]){ "action", "version", NULL });
@@ -386,7 +405,7 @@ static const struct step_type type_cache = {
 };
 static const struct step_type type_service = {
 	.name = "service", .summary = "starts, stops, restarts or drains a service",
-	.doer = STEP_BY_COMPONENT, .component_param = "service", .kinds = KIND(SERVICE) | KIND(COMMAND),
+	.doer = STEP_BY_COMPONENT, .component_param = "service", .side = service_side, .side_driver = "drain", .kinds = KIND(SERVICE) | KIND(COMMAND),
 	.fields = service_fields, .params_size = sizeof(struct service_params), .target = service_target,
 	.outputs = OUTPUTS("pid", "version"),
 };
@@ -429,14 +448,15 @@ const struct step_type *step_type(const char *name)
 char *step_subject(const void *ctx, const struct step *step)
 {
 	const struct step_type *type = step_type(step->type);
-	const char *name;
+	const char *name, *side;
 
 	if (!type)
 		return NULL;
 	switch (type->doer) {
 	case STEP_BY_COMPONENT:
 		name = json_str(step->parameters, type->component_param, NULL);
-		return name ? mem_printf(ctx, "component %s", name) : NULL;
+		side = type->side ? type->side(step->parameters) : NULL;
+		return name ? mem_printf(ctx, "%s %s", side ? side : "component", name) : NULL;
 	case STEP_BY_DRIVER:
 		name = type->subject_param ? json_str(step->parameters, type->subject_param, NULL) : NULL;
 		/* The one parameter of this sort today is a flag's key. */
@@ -464,5 +484,26 @@ const char *step_component(const struct step *step)
 	if (type->doer != STEP_UNDOES)
 		return NULL;
 	subject = json_str(step->parameters, "subject", NULL);
-	return subject && text_starts_with(subject, "component ") ? subject + strlen("component ") : NULL;
+	return subject ? step_subject_component(subject) : NULL;
+}
+
+const char *step_subject_component(const char *subject)
+{
+	return text_starts_with(subject, "component ") ? subject + strlen("component ") : NULL;
+}
+
+bool step_subject_side(const void *ctx, const char *subject, struct subject_side *ret)
+{
+	static const char *const others[] = { "component ", "flag ", "step " };
+	const char *blank = strchr(subject, ' ');
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (text_starts_with(subject, others[i]))
+			return false;
+	if (!blank)
+		return false;
+	*ret = (struct subject_side){ .side = mem_strndup(ctx, subject, (size_t)(blank - subject)),
+		.driver = type_service.side_driver,
+		.component = blank + 1 };
+	return true;
 }

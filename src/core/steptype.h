@@ -5,8 +5,8 @@
  * Members of "target" that a driver is given, by step type (optional ones in brackets):
  *   deployment     {version, environment, [deploymentId]}
  *   configuration  {[version], [items], [deploymentId]}     version is the step's configVersion, items its configItems
- *   data           {[version], [snapshotId], [tables], [deploymentId]}   version is the snapshotId where there is one
- *   service        {action, [version]}
+ *   data           {[version], [snapshotId], [tables], [migration], [downMigrations], [deploymentId]}   migration is the step's migrateTo; version is the snapshotId where there is one
+ *   service        {action, [version]}      action drain, requeue, resume: done by the driver drain
  *   contract       {version, ...}   traffic {version, to, ...}   cache {[pattern], ...}: whatever else the step says is passed on
  *   feature-flag   {flagKey, targetState}     targetState as written: true, false or the name of a variant
  *   command        {argv, [check], [undo], [dir], [env]}
@@ -24,9 +24,13 @@ struct step_type {
 	enum step_doer doer;
 	const char *component_param; /* "service", "database": the parameter that names the component; for STEP_BY_COMPONENT */
 	const char *driver;          /* "flags", "command": for STEP_BY_DRIVER */
-	const char *subject_param;   /* STEP_BY_DRIVER: what is captured and undone is one of these ("flagKey"); NULL: the step itself */
-	bool open;                   /* takes parameters beyond its fields; they are passed on to the driver */
-	unsigned kinds;              /* bit set (1u << enum driver_kind) of drivers that can do it; 0: any */
+	/* STEP_BY_COMPONENT: which side of the component the step acts on, where it is not the component itself: "drain", "requeue". What is captured and
+	 * undone is then "drain api", and driver `side_driver` does it on the component's behalf. NULL: always the component itself. */
+	const char *(*side)(const json_t *parameters);
+	const char *side_driver;
+	const char *subject_param; /* STEP_BY_DRIVER: what is captured and undone is one of these ("flagKey"); NULL: the step itself */
+	bool open;                 /* takes parameters beyond its fields; they are passed on to the driver */
+	unsigned kinds;            /* bit set (1u << enum driver_kind) of drivers that can do it; 0: any */
 	const struct field *fields;
 	size_t params_size;
 	/* Parameters that the table cannot say ("either snapshotId or tables"); adds problems. May be NULL. */
@@ -47,5 +51,13 @@ const struct step_type *step_type(const char *name); /* NULL: unknown */
 char *step_subject(const void *ctx, const struct step *step);
 /* The component that it acts on, or NULL. */
 const char *step_component(const struct step *step);
+/* Of "drain api": the side, who does it, and the component. False for every other subject. */
+struct subject_side {
+	char *side;
+	const char *driver, *component;
+};
+bool step_subject_side(const void *ctx, const char *subject, struct subject_side *ret);
+/* The component of "component api"; NULL for every other subject. */
+const char *step_subject_component(const char *subject);
 
 #endif

@@ -22,9 +22,9 @@
 #include "data/hash.h"
 #include "data/json.h"
 #include "drivers/env.h"
+#include "drivers/program.h"
 
 #define CAPTURED       "command.json"
-#define LOG_LINES      200
 #define CHECK_LIMIT_MS 30000
 
 struct command_params {
@@ -90,7 +90,7 @@ static int make_env(struct driver_call *call, const char *verb, const char *cons
 	return 0;
 }
 
-static int run(struct driver_call *call, const char *verb, const char *const *argv, int64_t limit_ms, struct proc_result *ret,
+static int make_spec(struct driver_call *call, const char *verb, const char *const *argv, int64_t limit_ms, struct proc_spec *ret,
 	struct err *err)
 {
 	const struct command_params *p = call->params;
@@ -105,7 +105,8 @@ static int run(struct driver_call *call, const char *verb, const char *const *ar
 		spec.deadline_ms = MIN(spec.deadline_ms, clock_mono_ms() + p->timeout_ms);
 	if (limit_ms > 0)
 		spec.deadline_ms = MIN(spec.deadline_ms, clock_mono_ms() + limit_ms);
-	return proc_run(call->ctx, &spec, ret, err);
+	*ret = spec;
+	return 0;
 }
 
 /* 1 done, 0 not done; negative when it cannot tell. */
@@ -114,6 +115,7 @@ static int ask_check(struct driver_call *call, struct err *err)
 	const struct command_params *p = call->params;
 	const char *const *argv;
 	struct proc_result result;
+	struct proc_spec spec;
 	int r;
 
 	r = choose(call, "check", p->check, &argv, err);
@@ -121,7 +123,9 @@ static int ask_check(struct driver_call *call, struct err *err)
 		return r;
 	if (!argv)
 		return err_set(err, ERR_UNSUPPORTED, "a command without `check` cannot be observed");
-	r = run(call, "observe", argv, CHECK_LIMIT_MS, &result, err);
+	r = make_spec(call, "observe", argv, CHECK_LIMIT_MS, &spec, err);
+	if (r == 0)
+		r = proc_run(call->ctx, &spec, &result, err);
 	if (r < 0)
 		return err_in(err, "check");
 	if (result.timed_out)
@@ -286,52 +290,13 @@ static int command_capture(struct driver_call *call, struct err *err)
 	return fs_write_atomic(path, text, strlen(text), 0600, err);
 }
 
-static void log_lines(struct driver_call *call, enum log_level level, const char *text, size_t size)
-{
-	char **lines = text_split(call->ctx, text_printable(call->ctx, text, size, true), '\n');
-	size_t count = 0, from;
-
-	while (lines[count])
-		count++;
-	from = count > LOG_LINES ? count - LOG_LINES : 0;
-	if (from > 0)
-		call_log(call, level, "[%zu lines left out]", from);
-	for (size_t i = from; i < count; i++)
-		call_log(call, level, "%s", lines[i]);
-}
-
-static const char *last_line(const void *ctx, const char *text, size_t size)
-{
-	char **lines = text_split(ctx, text_printable(ctx, text, size, true), '\n');
-	const char *last = "";
-
-	for (; *lines; lines++)
-		last = *lines;
-	return last;
-}
-
 /* Runs the work or the undo; anything but exit code 0 fails. */
 static int work(struct driver_call *call, const char *verb, const char *const *argv, struct proc_result *ret, struct err *err)
 {
-	const char *said;
-	int r;
+	struct proc_spec spec;
+	int r = make_spec(call, verb, argv, 0, &spec, err);
 
-	call_log(call, LOG_INFO, "running %s", argv[0]);
-	r = run(call, verb, argv, 0, ret, err);
-	if (r < 0)
-		return r;
-	log_lines(call, LOG_INFO, ret->output, ret->output_size);
-	log_lines(call, ret->exit_code == 0 ? LOG_INFO : LOG_ERROR, ret->errors, ret->errors_size);
-	if (ret->timed_out)
-		return err_set(err, ERR_TIMEOUT, "'%s' was not done in time and was ended", argv[0]);
-	if (ret->exit_code == 0)
-		return 0;
-	said = last_line(call->ctx, ret->errors, ret->errors_size);
-	if (!*said)
-		said = last_line(call->ctx, ret->output, ret->output_size);
-	if (ret->signal)
-		return err_set(err, ERR_FAILED, "'%s' was ended by signal %d%s%s", argv[0], ret->signal, *said ? ": " : "", said);
-	return err_set(err, ERR_FAILED, "'%s': exit code %d%s%s", argv[0], ret->exit_code, *said ? ": " : "", said);
+	return r < 0 ? r : program_run_ok(call, &spec, ret, err);
 }
 
 static int command_apply(struct driver_call *call, json_t *ret_outputs, struct err *err)
@@ -367,7 +332,7 @@ static int command_apply(struct driver_call *call, json_t *ret_outputs, struct e
 	r = write_note(call, APPLIED, err);
 	if (r < 0)
 		return r;
-	json_put_str(ret_outputs, "stdout", last_line(call->ctx, result.output, result.output_size));
+	json_put_str(ret_outputs, "stdout", program_last_line(call->ctx, result.output, result.output_size));
 	json_put_int(ret_outputs, "exitStatus", result.exit_code);
 	return 0;
 }

@@ -20,6 +20,10 @@
 #include "drivers/config_edit.h"
 #include "drivers/files_kept.h"
 #include "drivers/list.h"
+#include "drivers/room.h"
+#include "drivers/sandbox.h"
+
+#define COMPARED_MAX 500u /* keys whose values are compared: each is read from the text anew */
 
 struct files_params {
 	const char **paths;
@@ -394,6 +398,22 @@ static int files_undo(struct driver_call *call, struct err *err)
 	return r < 0 ? r : write_files(call, &now, &kept, call->snapshot_dir, err);
 }
 
+/* What was kept knows files by their paths, so only those that have the same path in the copy can be taken back there. */
+static int files_sandbox(struct driver_call *call, json_t **ret_config, struct err *err)
+{
+	const struct files_params *params = call->params;
+	int r = 0;
+
+	for (const char **path = params->paths; *path; path++)
+		if (!sandbox_keeps_path(call, *path))
+			return err_set(err, ERR_UNSUPPORTED, "%s is outside of the project, or named by its absolute path", *path);
+	for (const char **path = params->paths; r == 0 && *path; path++)
+		r = sandbox_copy(call, *path, err);
+	*ret_config = sandbox_config(call, NULL, NULL);
+	sandbox_override(call, *ret_config);
+	return r;
+}
+
 /* ---- check ---- */
 
 /* The folder in which a file would be replaced: the nearest one that exists. */
@@ -411,8 +431,7 @@ static char *folder_of(struct driver_call *call, const char *path)
 
 static void check_folders(struct driver_call *call, const struct config_files *wanted, struct findings *ret)
 {
-	uint64_t need = 1 << 20, available;
-	struct err ignored = ERR_INIT;
+	uint64_t need = 1 << 20;
 	size_t before = ret->count;
 
 	for (size_t i = 0; i < wanted->count; i++)
@@ -423,12 +442,50 @@ static void check_folders(struct driver_call *call, const struct config_files *w
 		if (access(folder, W_OK | X_OK) < 0)
 			findings_add(ret, "config_writable", false, SEVERITY_ERROR, call->name, NULL,
 				"%s cannot be replaced: no right to write in %s", path, folder);
-		if (fs_free_bytes(folder, &available, &ignored) == 0 && available < need)
-			findings_add(ret, "disk_space", false, SEVERITY_ERROR, call->name, NULL, "%s: %s are needed, %s are free", folder,
-				text_format_size(call->ctx, need), text_format_size(call->ctx, available));
 	}
 	if (ret->count == before)
 		findings_add(ret, "config_writable", true, SEVERITY_ERROR, call->name, NULL, "every configuration file can be replaced");
+	if (wanted->count)
+		room_check(call, folder_of(call, wanted->list[0].path), need, ret);
+}
+
+/* Names of keys that both texts have, with another value: {"changed"} of docs/driver-protocol.md. Values never leave this function. */
+static void compare_values(struct driver_call *call, const struct config_file *now, const struct config_file *then, const char *prefix,
+	json_t *changed)
+{
+	enum config_format format = config_format(now->path);
+	json_t *keys = json_keep(call->ctx, json_object()), *type;
+	struct err ignored = ERR_INIT;
+	size_t compared = 0;
+	const char *key;
+
+	if (format == CONFIG_OPAQUE || !now->text || !then->text || config_keys(format, then->text, "", keys, &ignored) < 0)
+		return;
+	json_object_foreach(keys, key, type) {
+		json_t *a, *b;
+
+		if (compared++ >= COMPARED_MAX)
+			return;
+		if (config_get(call->ctx, format, now->text, key, &a, &ignored) == 0 && a &&
+			config_get(call->ctx, format, then->text, key, &b, &ignored) == 0 && b && !json_equal(a, b))
+			json_array_append_new(changed, json_sprintf("%s%s", prefix, key));
+	}
+}
+
+/* Which keys have other values than those that are kept: only their names are told. */
+static void tell_difference(struct driver_call *call, const struct config_files *now, const struct config_files *kept, struct findings *ret)
+{
+	json_t *changed = json_keep(call->ctx, json_array());
+
+	for (size_t i = 0; i < now->count; i++) {
+		const struct config_file *file = &now->list[i], *then = files_find(kept, file->path);
+		_cleanup_talloc_ char *prefix = now->count > 1 ? mem_printf(NULL, "%s:", file->path) : mem_strdup(NULL, "");
+
+		if (then && file->present && then->present && !same(file, then))
+			compare_values(call, file, then, prefix, changed);
+	}
+	findings_add(ret, "config_difference", true, SEVERITY_INFO, call->name, json_make(call->ctx, "{s:O}", "changed", changed),
+		"other values than those that are kept: %s", text_count(call->ctx, json_array_size(changed), "key"));
 }
 
 /* Kept contents whole? Are all configured files among them? */
@@ -476,6 +533,7 @@ static int files_check(struct driver_call *call, struct findings *ret, struct er
 	} else if (goal.dir) {
 		check_kept(call, &now, &goal, ret);
 		check_folders(call, &goal.kept, ret);
+		tell_difference(call, &now, &goal.kept, ret);
 	}
 	return 0;
 }
@@ -492,4 +550,5 @@ const struct driver driver_files = {
 	.check = files_check,
 	.capture = files_capture,
 	.undo = files_undo,
+	.sandbox = files_sandbox,
 };

@@ -9,6 +9,7 @@
  * The version of a group is a sum over its flags and their states. The store is opened here, in the driver's own process, for the length
  * of one call. */
 #include "drivers/list.h"
+#include "drivers/sandbox.h"
 
 #include "base/failpoint.h"
 #include "base/fs.h"
@@ -342,6 +343,42 @@ static int flags_undo(struct driver_call *call, struct err *err)
 	return r < 0 ? r : set_states(call, store, wanted, err);
 }
 
+/* Definitions and states go into the store of the copy. */
+static int flags_sandbox(struct driver_call *call, json_t **ret_config, struct err *err)
+{
+	struct driver_call there = sandbox_call(call, call->params);
+	const char *actor = call->actor ? call->actor : "unship", *reason = "copied for a rehearsal";
+	struct store *real, *copy;
+	struct flag_row *rows;
+	size_t count;
+	int r;
+
+	r = fs_mkdirs(there.state_dir, 0700, err);
+	if (r == 0)
+		r = open_store(call, &real, err);
+	if (r == 0)
+		r = open_store(&there, &copy, err);
+	if (r == 0)
+		r = store_flags(real, call->ctx, call->environment, group_of(call), &rows, &count, err);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		struct flag_state state;
+		struct flag *flag;
+
+		if (rows[i].definition) {
+			r = store_flag_read(call->ctx, &rows[i], &flag, &state, err);
+			if (r == 0)
+				r = store_flag_define(copy, call->environment, flag, actor, reason, err);
+		}
+		if (r == 0)
+			r = store_flag_set(copy, call->environment, rows[i].key, rows[i].group, rows[i].state, actor, reason, NULL, err);
+		if (r < 0)
+			return err_in(err, "flag '%s'", rows[i].key);
+	}
+	*ret_config = sandbox_config(call, NULL, NULL);
+	sandbox_override(call, *ret_config);
+	return r;
+}
+
 const struct driver driver_flags = {
 	.name = "flags",
 	.summary = "feature flags of unship's own store",
@@ -354,4 +391,5 @@ const struct driver driver_flags = {
 	.check = flags_check,
 	.capture = flags_capture,
 	.undo = flags_undo,
+	.sandbox = flags_sandbox,
 };

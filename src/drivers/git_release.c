@@ -24,11 +24,14 @@
 #include "base/text.h"
 #include "data/json.h"
 #include "drivers/release.h"
+#include "drivers/room.h"
+#include "drivers/sandbox.h"
 #include "vcs/vcs.h"
 
 #define CAPTURED       "release.json"
 #define LOCK_PAUSE_MS  20
 #define NAME_MAX_BYTES 100
+#define SIZE_LIMIT_MS  1000 /* the size of a release is a guess: nobody waits long for it */
 
 struct release_params {
 	const char *repo, *root, *ref_prefix, *subdir;
@@ -298,6 +301,9 @@ static int release_check(struct driver_call *call, struct findings *ret, struct 
 		r = vcs_resolve_name(repository, NULL, wanted.commit, commit, &why);
 	findings_add(ret, "artefact_available", r == 0, SEVERITY_ERROR, call->name, evidence, "%s",
 		r < 0 ? why.text : mem_printf(call->ctx, "'%s' is commit %.12s", wanted.version, wanted.commit));
+	/* It has to be written out: about as much as what is there now, which is known without reading the repository. */
+	if (r == 0 && present.link)
+		room_check(call, root_path(call, NULL), room_of_tree(root_path(call, "current/"), clock_mono_ms() + SIZE_LIMIT_MS), ret);
 	return 0;
 }
 
@@ -622,6 +628,49 @@ static int release_undo(struct driver_call *call, struct err *err)
 	return 0;
 }
 
+/* The release that is in use, made again in the root of the copy under the same name; the repository is the same, it is only read. */
+static int make_copy(struct driver_call *there, const struct release *release, struct err *err)
+{
+	struct wanted wanted = { .version = release->version, .name = release->name, .why = ERR_INIT };
+	_cleanup_close_ int lock = -1;
+	int r;
+
+	if (!release->commit || strlen(release->commit) != VCS_SHA_SIZE - 1)
+		return err_set(err, ERR_UNSUPPORTED, "the release '%s' that is in use was not made from a commit", release->name);
+	memcpy(wanted.commit, release->commit, VCS_SHA_SIZE);
+	r = take_lock(there, &lock, err);
+	if (r == 0)
+		r = make_release(there, &wanted, err);
+	return r < 0 ? r : switch_to(there, wanted.name, err);
+}
+
+static int release_sandbox(struct driver_call *call, json_t **ret_config, struct err *err)
+{
+	static const char *const paths[] = { "root", NULL };
+	struct release_params copy = *params(call);
+	struct driver_call there = sandbox_call(call, &copy);
+	struct present present;
+	int r;
+
+	copy.repo = fs_join(call->ctx, call->project_dir, copy.repo);
+	copy.root = sandbox_path(call, copy.root);
+	r = check_params(call, err);
+	if (r == 0)
+		r = look(call, &present, err);
+	for (const char **path = copy.shared; r == 0 && path && *path; path++)
+		r = sandbox_copy(call, fs_join(call->ctx, params(call)->root, mem_printf(call->ctx, "shared/%s", *path)), err);
+	if (r == 0 && present.link && present.broken)
+		return err_set(err, ERR_FAILED, "'current' leads to %s, which is gone", present.link);
+	if (r == 0 && present.link) {
+		copy.subdir = present.release.subdir;
+		r = make_copy(&there, &present.release, err);
+	}
+	*ret_config = sandbox_config(call, paths, NULL);
+	json_put_str(*ret_config, "repo", copy.repo);
+	sandbox_override(call, *ret_config);
+	return r;
+}
+
 const struct driver driver_git_release = {
 	.name = "git-release",
 	.summary = "a release directory per version, exported from a Git repository, and a link that is switched",
@@ -634,4 +683,5 @@ const struct driver driver_git_release = {
 	.check = release_check,
 	.capture = release_capture,
 	.undo = release_undo,
+	.sandbox = release_sandbox,
 };

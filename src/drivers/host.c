@@ -148,6 +148,8 @@ static int take_call(json_t *request, struct driver_call *call, struct err *err)
 		{ "store", &call->store, false },
 		{ "sourceDir", &call->source_dir, true },
 		{ "snapshotDir", &call->snapshot_dir, true },
+		{ "ledgerDir", &call->ledger_dir, true },
+		{ "sandboxDir", &call->sandbox_dir, true },
 		{ "idempotencyKey", &call->idempotency_key, false },
 		{ "actor", &call->actor, false },
 		{ "reason", &call->reason, false },
@@ -169,6 +171,8 @@ static int take_call(json_t *request, struct driver_call *call, struct err *err)
 		r = take_object(request, "step", &call->step, err);
 	if (r == 0)
 		r = take_object(request, "sources", &call->sources, err);
+	if (r == 0)
+		r = take_object(request, "overrides", &call->overrides, err);
 	if (r < 0)
 		return r;
 	if (left && !json_is_null(left) &&
@@ -177,6 +181,7 @@ static int take_call(json_t *request, struct driver_call *call, struct err *err)
 	call->deadline_ms = clock_mono_ms() + (json_is_integer(left) ? json_integer_value(left) : DEADLINE_DEFAULT_MS);
 	if (!call->project_dir)
 		return err_set(err, ERR_INVALID, "request: 'projectDir' is missing");
+	call->source_kept = json_flag(request, "sourceKept", false);
 	if (!call->state_dir)
 		call->state_dir = fs_join(call->ctx, call->project_dir, ".deployments");
 	if (!call->name)
@@ -191,8 +196,8 @@ static int take_params(struct driver_call *call, json_t *request, const char *me
 	struct err *err)
 {
 	/* Read by the project file's own tables: they belong to every component, probe and notify rule. */
-	static const char *const others[] = { "name", "driver", "critical", "needs", "type", "every", "timeout", "component", "channel",
-		"recipients", "on", NULL };
+	static const char *const others[] = { "name", "driver", "critical", "needs", "drain", "sandbox", "type", "every", "timeout",
+		"external", "component", "channel", "recipients", "on", NULL };
 	const char *ignore[ARRAY_SIZE(others)];
 	struct problems *problems = problems_new(call->ctx, NULL);
 	size_t count = 0;
@@ -231,8 +236,8 @@ static json_t *verbs_json(const struct driver_host *host)
 		return json_pack("[ss]", "describe", "probe");
 	if (host->channel)
 		return json_pack("[ss]", "describe", "deliver");
-	return json_pack("[sss*s*s*s]", "describe", "observe", driver->check ? "check" : NULL, driver->capture ? "capture" : NULL,
-		driver->undo ? "undo" : NULL, "apply");
+	return json_pack("[sss*s*s*ss*s*]", "describe", "observe", driver->check ? "check" : NULL, driver->capture ? "capture" : NULL,
+		driver->undo ? "undo" : NULL, "apply", driver->sandbox ? "sandbox" : NULL, driver->unsandbox ? "unsandbox" : NULL);
 }
 
 static json_t *describe(const struct driver_host *host)
@@ -321,6 +326,28 @@ static int do_capture(struct driver_call *call, const struct driver *driver, jso
 	return 0;
 }
 
+static int do_sandbox(struct driver_call *call, const char *verb, json_t **ret, struct err *err)
+{
+	const struct driver *driver = call->host->driver;
+	json_t *config = NULL;
+	int r;
+
+	if (!call->sandbox_dir)
+		return err_set(err, ERR_INVALID, "request: 'sandboxDir' is missing");
+	if (strcmp(verb, "sandbox") != 0) {
+		r = driver->unsandbox ? driver->unsandbox(call, err) : 0;
+		if (r == 0)
+			*ret = json_object();
+		return r;
+	}
+	if (!driver->sandbox)
+		return err_set(err, ERR_UNSUPPORTED, "driver '%s' makes no copy for rehearsals", driver->name);
+	r = driver->sandbox(call, &config, err);
+	if (r == 0)
+		*ret = json_pack("{s:O}", "config", config);
+	return r;
+}
+
 static int do_driver(struct driver_call *call, const char *verb, json_t *request, json_t **ret, struct err *err)
 {
 	const struct driver *driver = call->host->driver;
@@ -338,6 +365,8 @@ static int do_driver(struct driver_call *call, const char *verb, json_t *request
 		return do_check(call, driver, ret, err);
 	if (strcmp(verb, "apply") == 0)
 		return do_apply(call, driver, ret, err);
+	if (strcmp(verb, "sandbox") == 0 || strcmp(verb, "unsandbox") == 0)
+		return do_sandbox(call, verb, ret, err);
 	if (!capture && !undo)
 		return err_set(err, ERR_UNSUPPORTED, "request: a driver has no verb '%s'", verb);
 	if (!call->snapshot_dir)
@@ -475,6 +504,39 @@ static int find_worker(struct driver_host *host)
 	if (host->driver) /* what every driver must have: better found at once than in the middle of a rollback */
 		assert_always(host->driver->fields && host->driver->observe && host->driver->apply && host->driver->summary);
 	return host->driver || host->probe || host->channel ? 0 : -1;
+}
+
+/* What the inner call has in common with the outer one. */
+static void put_common(const struct driver_call *call, json_t *request)
+{
+	json_put_int(request, "protocol", DRIVER_PROTOCOL_VERSION);
+	json_put_str(request, "environment", call->environment);
+	json_put_str(request, "projectDir", call->project_dir);
+	json_put_str(request, "stateDir", call->state_dir);
+	json_put_str(request, "store", call->store);
+	json_put_str(request, "runId", call->run_id);
+	json_put_str(request, "actor", call->actor);
+	json_put_str(request, "reason", call->reason);
+	if (!json_object_get(request, "deadlineMs"))
+		json_put_int(request, "deadlineMs", MAX(call->deadline_ms - clock_mono_ms(), (int64_t)1));
+}
+
+int host_ask(struct driver_call *call, const char *kind, const char *name, json_t *request, json_t **ret, struct err *err)
+{
+	struct driver_host host = { .catalogue = call->host->catalogue, .kind = kind, .name = name, .out = call->host->out };
+	struct driver_call inner = { .ctx = call->ctx, .host = &host };
+	const char *verb = json_str(request, "verb", "");
+	json_t *result = NULL;
+	int r;
+
+	if (find_worker(&host) < 0)
+		return err_set(err, ERR_UNSUPPORTED, "%s '%s' is not built in", kind, name);
+	put_common(call, request);
+	r = host.driver ? do_driver(&inner, verb, request, &result, err) : do_probe(&inner, verb, request, &result, err);
+	call->host->broken = call->host->broken || host.broken;
+	if (r == 0)
+		*ret = json_keep(call->ctx, result);
+	return r;
 }
 
 /* Lines from standard input until its end. A last line without a line break is not a request: its writer died in the middle of it. */

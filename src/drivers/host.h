@@ -16,4 +16,8 @@
  * (a library) goes to standard error. */
 int host_main(const struct catalogue *catalogue, int argc, char **argv);
 
+/* For a driver that works on behalf of a component: asks another built-in driver (`kind` "driver") or a probe ("probe") in this process. `request` as in the protocol, without what the host knows of this call (places, run, time
+ * that is left). *ret is kept in call->ctx. ERR_UNSUPPORTED when it is not built in: programs are not started from here. */
+must_check int host_ask(struct driver_call *call, const char *kind, const char *name, json_t *request, json_t **ret, struct err *err);
+
 #endif

@@ -6,7 +6,12 @@ const struct driver *const driver_list[] = {
 	&driver_files,
 	&driver_process,
 	&driver_sqlite,
+	&driver_postgres,
+	&driver_mysql,
+	&driver_mongodb,
+	&driver_redis,
 	&driver_flags,
 	&driver_command,
+	&driver_drain,
 	NULL,
 };

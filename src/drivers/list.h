@@ -6,6 +6,7 @@
 
 extern const struct driver *const driver_list[]; /* ends with NULL */
 
-extern const struct driver driver_git_release, driver_files, driver_process, driver_command, driver_flags, driver_sqlite;
+extern const struct driver driver_git_release, driver_files, driver_process, driver_command, driver_flags, driver_sqlite, driver_postgres,
+	driver_mysql, driver_mongodb, driver_redis, driver_drain;
 
 #endif

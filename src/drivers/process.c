@@ -1,4 +1,4 @@
-/* process: a service on a host without a supervisor: started, stopped, restarted and drained by unship itself. How it is found, started
+/* process: a service on a host without a supervisor: started, stopped and restarted by unship itself. How it is found, started
  * once and ended wholly is in service.c.
  *
  * The version of a service is that of the release which it was started from: `release` names a path (often the link `current`) whose
@@ -7,8 +7,7 @@
  * moment.
  *
  * At target: stop: nothing runs. start: it runs, from the wanted version, and is ready. restart: the same, and this very step of the run
- * started it. drain: the drain program has
- * been run for the process that is there. A version alone (no action) means: runs from that version. */
+ * started it. A version alone (no action) means: runs from that version. */
 #include "drivers/list.h"
 
 #include <errno.h>
@@ -26,6 +25,7 @@
 #include "data/json.h"
 #include "drivers/env.h"
 #include "drivers/release.h"
+#include "drivers/sandbox.h"
 #include "drivers/service.h"
 #include "net/http.h"
 
@@ -34,14 +34,11 @@
 #define SETTLE_MS      250 /* without a ready check: one that cannot start usually ends within this */
 #define READY_PAUSE_MS 20
 #define LOG_TAIL       2048
+#define LOG_LINES      3
 
 struct ready_params {
 	const char *type, *url, *host;
 	int64_t port, timeout_ms;
-	const char **argv;
-};
-
-struct drain_params {
 	const char **argv;
 };
 
@@ -51,7 +48,6 @@ struct process_params {
 	json_t *env;
 	int64_t grace_ms, ready_timeout_ms;
 	struct ready_params ready;
-	struct drain_params drain;
 };
 
 static const struct field ready_fields[] = {
@@ -61,12 +57,6 @@ static const struct field ready_fields[] = {
 	FIELD_INT(struct ready_params, port, OPTIONAL, 1, 65535, "tcp: port that accepts connections"),
 	FIELD_PROGRAM(struct ready_params, argv, OPTIONAL, "exec: program that exits with 0 when the service is ready"),
 	FIELD_MS(struct ready_params, timeout_ms, DEFAULT("2s"), "time limit of one attempt"),
-	FIELD_END,
-};
-
-static const struct field drain_fields[] = {
-	FIELD_PROGRAM(struct drain_params, argv, OPTIONAL,
-		"program that lets work in flight end; run before the service is stopped, and by the action drain"),
 	FIELD_END,
 };
 
@@ -83,7 +73,6 @@ static const struct field process_fields[] = {
 	FIELD_GROUP(struct process_params, ready, OPTIONAL, ready_fields, "how to tell that it is ready"),
 	FIELD_MS(struct process_params, ready_timeout_ms, DEFAULT("30s"), "how long it may take to become ready"),
 	FIELD_PATH(struct process_params, release, OPTIONAL, "path whose release is its version; `dir` when missing"),
-	FIELD_GROUP(struct process_params, drain, OPTIONAL, drain_fields, "how work in flight is let end"),
 	FIELD_END,
 };
 
@@ -236,14 +225,25 @@ static const char *log_tail(struct driver_call *call, off_t from)
 	_cleanup_close_ int fd = open(log_file(call), O_RDONLY | O_CLOEXEC);
 	char bytes[LOG_TAIL];
 	off_t end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+	char *said = mem_strdup(call->ctx, "");
 	ssize_t n;
 
 	if (end <= from)
 		return "";
 	n = pread(fd, bytes, sizeof(bytes), MAX(from, end - (off_t)sizeof(bytes)));
-	while (n > 0 && (bytes[n - 1] == '\n' || bytes[n - 1] == ' '))
-		n--;
-	return n <= 0 ? "" : mem_printf(call->ctx, ": %s", text_printable(call->ctx, bytes, (size_t)n, true));
+	/* Programs say why at the end; the last lines fit into an error, which is one line. */
+	for (int lines = 0; lines < LOG_LINES && n > 0;) {
+		const char *newline = memrchr(bytes, '\n', (size_t)n), *line = newline ? newline + 1 : bytes;
+		size_t size = (size_t)(bytes + n - line), blank = strspn(mem_strndup(call->ctx, line, size), " \t\r");
+
+		n = newline ? newline - bytes : 0;
+		if (blank == size)
+			continue;
+		said = mem_printf(call->ctx, "%s%s%s", text_printable(call->ctx, line + blank, size - blank, false), *said ? " | " : "",
+			said);
+		lines++;
+	}
+	return *said ? mem_printf(call->ctx, ": %s", said) : "";
 }
 
 static off_t log_size(struct driver_call *call)
@@ -284,9 +284,8 @@ static int await_ready(struct driver_call *call, const struct service *service, 
 /* ---- goals ---- */
 
 struct goal {
-	bool run;     /* it is to run */
-	bool restart; /* started by this very step */
-	bool drain;
+	bool run;            /* it is to run */
+	bool restart;        /* started by this very step */
 	const char *version; /* that it is to run from; NULL: whatever the release is */
 	json_t *argv;        /* to start it with; NULL: the configuration's */
 };
@@ -307,9 +306,8 @@ static int goal_of_target(struct driver_call *call, struct goal *ret, struct err
 		return 0;
 	}
 	ret->restart = strcmp(action, "restart") == 0;
-	ret->drain = strcmp(action, "drain") == 0;
-	if (!ret->restart && !ret->drain)
-		return err_set(err, ERR_INVALID, "target: action '%s' is none of stop, start, restart, drain", action);
+	if (!ret->restart)
+		return err_set(err, ERR_INVALID, "target: action '%s' is none of stop, start, restart", action);
 	return 0;
 }
 
@@ -351,26 +349,9 @@ static bool started_by_this_step(const struct driver_call *call, const struct se
 	return same(service->run, call->run_id) && same(service->step, step_of(call));
 }
 
-static char *drained_file(struct driver_call *call)
-{
-	return mem_printf(call->ctx, "%s.drained", pid_file(call));
-}
-
-static bool is_drained(struct driver_call *call, const struct service *service)
-{
-	struct err ignored = ERR_INIT;
-	size_t size;
-	char *text;
-
-	return service->token && fs_read(call->ctx, drained_file(call), 256, &text, &size, &ignored) == 0 &&
-		strcmp(text, service->token) == 0;
-}
-
 /* All but readiness. */
 static bool stands(struct driver_call *call, const struct goal *goal, const struct service *service)
 {
-	if (goal->drain)
-		return !service->running || is_drained(call, service);
 	if (!goal->run || !service->running)
 		return goal->run == service->running;
 	if (goal->restart && !started_by_this_step(call, service))
@@ -412,7 +393,7 @@ static int process_observe(struct driver_call *call, struct observation *ret, st
 		return r;
 	}
 	ret->at_target = stands(call, &goal, &service);
-	if (ret->at_target == 1 && call->target && goal.run && !goal.drain && ret->healthy == 0)
+	if (ret->at_target == 1 && call->target && goal.run && ret->healthy == 0)
 		ret->at_target = 0;
 	return 0;
 }
@@ -434,8 +415,6 @@ static int process_check(struct driver_call *call, struct findings *ret, struct 
 		findings_add(ret, "config_readable", r == 0, SEVERITY_ERROR, call->name, NULL, "%s",
 			r < 0 ? why.text : "the env file can be read");
 	}
-	if (goal.drain && !p->drain.argv)
-		findings_add(ret, "drain_possible", false, SEVERITY_ERROR, call->name, NULL, "the component has no `drain` program");
 	return 0;
 }
 
@@ -463,43 +442,12 @@ static int process_capture(struct driver_call *call, struct err *err)
 
 /* ---- changes; all with the lock held ---- */
 
-static int drain(struct driver_call *call, const struct service *service, struct err *err)
-{
-	const struct process_params *p = call->params;
-	struct env *env = env_new(call->ctx);
-	struct proc_result result;
-	char pid[32];
-	int r;
-
-	if (!service->running || is_drained(call, service))
-		return 0;
-	r = env_put_map(env, call, p->env, err);
-	if (r < 0)
-		return r;
-	(void)snprintf(pid, sizeof(pid), "%d", (int)service->pid);
-	env_put(env, "UNSHIP_PID", pid);
-	call_log(call, LOG_INFO, "draining");
-	r = proc_run_ok(call->ctx,
-		&(struct proc_spec){ .argv = p->drain.argv,
-			.dir = place(call, p->dir),
-			.env = env->list,
-			.deadline_ms = call->deadline_ms },
-		&result, err);
-	if (r < 0)
-		return err_in(err, "drain");
-	FAILPOINT("process.drained");
-	return service->token ? fs_write_atomic(drained_file(call), service->token, strlen(service->token), 0600, err) : 0;
-}
-
 static int stop(struct driver_call *call, const struct service *service, struct err *err)
 {
 	const struct process_params *p = call->params;
-	struct err why = ERR_INIT;
 	bool killed;
 	int r;
 
-	if (service->running && p->drain.argv && drain(call, service, &why) < 0)
-		call_log(call, LOG_WARN, "%s; stopping all the same", why.text);
 	if (service->running)
 		call_log(call, LOG_INFO, "stopping process %d (%s)", (int)service->pid, service->version);
 	r = service_stop(service, service_signal(p->stop_signal), p->grace_ms, call->deadline_ms, &killed, err);
@@ -507,7 +455,6 @@ static int stop(struct driver_call *call, const struct service *service, struct 
 		return r;
 	if (killed)
 		call_log(call, LOG_WARN, "it did not end after %s and was killed", p->stop_signal);
-	(void)unlink(drained_file(call));
 	return 0;
 }
 
@@ -558,7 +505,6 @@ static int start(struct driver_call *call, const struct goal *goal, const char *
 static int go(struct driver_call *call, const struct goal *goal, struct service *ret, struct err *err)
 {
 	_cleanup_close_ int lock = -1;
-	const struct process_params *p = call->params;
 	off_t log_from = log_size(call);
 	const char *version = NULL;
 	int r;
@@ -574,8 +520,6 @@ static int go(struct driver_call *call, const struct goal *goal, struct service 
 	}
 	if (r < 0)
 		return r;
-	if (goal->drain)
-		return p->drain.argv ? drain(call, ret, err) : err_set(err, ERR_UNSUPPORTED, "the component has no `drain` program");
 	if (!goal->run)
 		return stop(call, ret, err);
 	if (!stands(call, goal, ret)) {
@@ -625,6 +569,38 @@ static int process_undo(struct driver_call *call, struct err *err)
 	return r < 0 ? r : go(call, &goal, &service, err);
 }
 
+/* What may lead to the real thing (addresses in the environment, checks, the drain program, the pid file) is not taken over: the user says what stands there in the copy. */
+static int process_sandbox(struct driver_call *call, json_t **ret_config, struct err *err)
+{
+	static const char *const paths[] = { "dir", "release", NULL };
+	static const char *const without[] = { "env", "envFile", "pidFile", "logFile", "ready", "drain", NULL };
+	const char *env_file = json_str(call->overrides, "envFile", NULL);
+
+	if (!call->overrides)
+		return err_set(err, ERR_UNSUPPORTED,
+			"it would run beside the real one: `sandbox:` of the component says with which ports and environment");
+	*ret_config = sandbox_config(call, paths, without);
+	sandbox_override(call, *ret_config);
+	return env_file && sandbox_keeps_path(call, env_file) ? sandbox_copy(call, env_file, err) : 0;
+}
+
+static int process_unsandbox(struct driver_call *call, struct err *err)
+{
+	struct process_params copy = *(const struct process_params *)call->params;
+	struct driver_call there = sandbox_call(call, &copy);
+	_cleanup_close_ int lock = -1;
+	struct service service;
+	int r;
+
+	copy.pid_file = json_str(call->overrides, "pidFile", NULL);
+	r = make_parent(&there, pid_file(&there), err);
+	if (r == 0)
+		r = service_lock(pid_file(&there), call->deadline_ms, &lock, err);
+	if (r == 0)
+		r = look(&there, true, &service, err);
+	return r < 0 ? r : stop(&there, &service, err);
+}
+
 const struct driver driver_process = {
 	.name = "process",
 	.summary = "a service on this host, started and stopped by unship itself",
@@ -636,4 +612,6 @@ const struct driver driver_process = {
 	.check = process_check,
 	.capture = process_capture,
 	.undo = process_undo,
+	.sandbox = process_sandbox,
+	.unsandbox = process_unsandbox,
 };

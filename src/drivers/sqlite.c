@@ -2,6 +2,7 @@
  *
  *   target {snapshotId}, or a deployment's kept copy (source_dir)   the whole content
  *   target {tables: {NAME: BACKUP}}                                 the rows of these tables; BACKUP names one of `sources`
+ *   target {migration: VERSION}                                     the schema goes back with the user's tool (migration.h); rows stay
  *
  * A capture is a folder with database.sqlite, or with a file "absent" when there was no database. All copying is sqlite_restore.c's; it
  * is atomic by SQLite's own means, so apply and undo may be killed
@@ -15,12 +16,14 @@
 #include "base/text.h"
 #include "data/hash.h"
 #include "data/json.h"
+#include "drivers/database.h"
 #include "drivers/list.h"
+#include "drivers/room.h"
+#include "drivers/sandbox.h"
 #include "drivers/sqlite_facts.h"
 #include "drivers/sqlite_restore.h"
 
 #define COPY_FILE      "database.sqlite"
-#define ABSENT_FILE    "absent"
 #define COUNT_LIMIT_MS 500 /* rows are counted for people; large databases need not wait for it */
 
 struct sqlite_params {
@@ -28,6 +31,7 @@ struct sqlite_params {
 	bool keep_at_record;
 	int64_t busy_timeout_ms;
 	const char **irreversible;
+	struct migration_params migrations;
 };
 
 /* clang-format off */
@@ -36,6 +40,7 @@ static const struct field sqlite_fields[] = {
 	FIELD_BOOL(struct sqlite_params, keep_at_record,  DEFAULT("true"), "keep a copy of the whole database with every recorded deployment"),
 	FIELD_MS  (struct sqlite_params, busy_timeout_ms, DEFAULT("10s"),  "how long to wait while another process locks the database"),
 	FIELD_LIST(struct sqlite_params, irreversible,    OPTIONAL,        "migration versions that cannot go backwards"),
+	FIELD_GROUP(struct sqlite_params, migrations,     OPTIONAL, migration_fields, "how its schema is migrated, so that it can go backwards"),
 	FIELD_END
 };
 /* clang-format on */
@@ -47,76 +52,27 @@ static struct sqlite_place live_place(const struct driver_call *call)
 	return (struct sqlite_place){ .path = fs_join(call->ctx, call->project_dir, params->path), .busy_ms = params->busy_timeout_ms };
 }
 
-/* ---- what is to be reached ---- */
-
-struct goal {
-	const char *dir; /* the whole, captured there; NULL: tables, or nothing */
-	struct sqlite_table *tables;
-	size_t table_count;
-};
-
-static const char *source_of(struct driver_call *call, const char *id)
+/* Tables by the path of the copy that they come from. */
+static struct sqlite_table *tables_of(struct driver_call *call, const struct database_goal *goal)
 {
-	const char *dir = json_str(call->sources, id, NULL);
+	struct sqlite_table *tables = mem_array(call->ctx, struct sqlite_table, goal->table_count);
 
-	return dir ? dir : json_str(json_object_get(call->target, "sources"), id, NULL);
+	for (size_t i = 0; i < goal->table_count; i++)
+		tables[i] = (struct sqlite_table){ .name = goal->tables[i].name,
+			.copy = fs_join(call->ctx, goal->tables[i].dir, COPY_FILE) };
+	return tables;
 }
 
-static int read_tables(struct driver_call *call, json_t *tables, struct goal *ret, struct err *err)
-{
-	const char *name;
-	json_t *backup;
-
-	if (!json_is_object(tables) || json_object_size(tables) == 0)
-		return err_set(err, ERR_INVALID, "tables: must name at least one table with its backup");
-	ret->tables = mem_array(call->ctx, struct sqlite_table, json_object_size(tables));
-	json_object_foreach(tables, name, backup) {
-		const char *id = json_string_value(backup), *dir = id ? source_of(call, id) : NULL;
-		char *copy;
-
-		if (!dir)
-			return err_set(err, ERR_NOT_FOUND, "table '%s': there is no backup '%s'", name, id ? id : "");
-		copy = fs_join(call->ctx, dir, COPY_FILE);
-		if (!fs_exists(copy))
-			return err_set(err, ERR_NOT_FOUND, "table '%s': backup '%s' holds no copy of this database", name, id);
-		ret->tables[ret->table_count++] = (struct sqlite_table){ .name = name, .copy = copy };
-	}
-	return 0;
-}
-
-static int read_goal(struct driver_call *call, struct goal *ret, struct err *err)
-{
-	json_t *tables = json_object_get(call->target, "tables");
-	const char *whole = json_str(call->target, "snapshotId", NULL);
-
-	*ret = (struct goal){ 0 };
-	if (tables && !json_is_null(tables))
-		return read_tables(call, tables, ret, err);
-	ret->dir = whole ? source_of(call, whole) : NULL;
-	if (!ret->dir)
-		ret->dir = call->source_dir;
-	if (!ret->dir && whole)
-		return err_set(err, ERR_NOT_FOUND, "there is no snapshot '%s' of this database", whole);
-	if (!ret->dir)
-		return err_set(err, ERR_NOT_FOUND, "no copy of this database is kept for that target");
-	return 0;
-}
-
-static bool holds_absence(struct driver_call *call, const char *dir)
-{
-	return fs_exists(fs_join(call->ctx, dir, ABSENT_FILE));
-}
-
-static int restore_from(struct driver_call *call, const char *dir, struct err *err)
+static int restore_from(struct driver_call *call, const char *dir, json_t **ret_lost, struct err *err)
 {
 	struct sqlite_place live = live_place(call);
-	char *copy = fs_join(call->ctx, dir, COPY_FILE);
+	char *copy;
+	int r;
 
-	if (holds_absence(call, dir))
+	if (database_was_absent(call->ctx, dir))
 		return sqlite_restore_absence(call, &live, err);
-	if (!fs_exists(copy))
-		return err_set(err, ERR_NOT_FOUND, "there is no copy of the database in %s", dir);
-	return sqlite_restore_whole(call, &live, copy, err);
+	r = database_find_copy(call->ctx, dir, COPY_FILE, &copy, err);
+	return r < 0 ? r : sqlite_restore_whole(call, &live, copy, ret_lost, err);
 }
 
 /* ---- observe ---- */
@@ -129,7 +85,7 @@ static int is_as_captured(struct driver_call *call, sqlite3 *live, const char *d
 	int r;
 
 	*ret = 0;
-	if (holds_absence(call, dir)) {
+	if (database_was_absent(call->ctx, dir)) {
 		*ret = !live;
 		return 0;
 	}
@@ -145,17 +101,28 @@ static int is_as_captured(struct driver_call *call, sqlite3 *live, const char *d
 	return r;
 }
 
+static int at_migration(struct driver_call *call, const char *version, int *ret, struct err *err)
+{
+	const struct sqlite_params *params = call->params;
+	struct sqlite_place place = live_place(call);
+	struct migration_database database = sqlite_migration_database(call, &place);
+	int r = migration_is_at(call, &params->migrations, &database, version, err);
+
+	*ret = r > 0;
+	return MIN(r, 0);
+}
+
 static int at_target(struct driver_call *call, sqlite3 *live, int *ret, struct err *err)
 {
 	struct sqlite_place place = live_place(call);
 	struct err why = ERR_INIT;
-	struct goal goal;
+	struct database_goal goal;
 	int r;
 
 	*ret = -1;
 	if (!call->target)
 		return call->snapshot_dir && fs_exists(call->snapshot_dir) ? is_as_captured(call, live, call->snapshot_dir, ret, err) : 0;
-	r = read_goal(call, &goal, &why);
+	r = database_read_goal(call, COPY_FILE, &goal, &why);
 	if (r == -ERR_NOT_FOUND) {
 		*ret = 0;
 		return 0;
@@ -167,13 +134,17 @@ static int at_target(struct driver_call *call, sqlite3 *live, int *ret, struct e
 	if (goal.dir)
 		return is_as_captured(call, live, goal.dir, ret, err);
 	*ret = 0;
-	return live ? sqlite_tables_equal(call, &place, goal.tables, goal.table_count, ret, err) : 0;
+	if (goal.migration)
+		return at_migration(call, goal.migration, ret, err);
+	return live ? sqlite_tables_equal(call, &place, tables_of(call, &goal), goal.table_count, ret, err) : 0;
 }
 
 static int describe_live(struct driver_call *call, sqlite3 *live, struct observation *ret, struct err *err)
 {
 	const struct sqlite_params *params = call->params;
 	json_t *schema, *counts, *irreversible = json_keep(call->ctx, json_array());
+	struct sqlite_place place = live_place(call);
+	struct migration_database database = sqlite_migration_database(call, &place);
 	char *migration, *text, fingerprint[HASH_HEX_SIZE];
 	int r;
 
@@ -188,14 +159,37 @@ static int describe_live(struct driver_call *call, sqlite3 *live, struct observa
 	hash_blake2b_hex(text, strlen(text), fingerprint);
 	for (const char **version = params->irreversible; version && *version; version++)
 		(void)json_array_append_new(irreversible, json_string(*version));
-	ret->version = mem_printf(call->ctx, "m%s-%.8s", migration, fingerprint);
 	ret->state = "present";
-	ret->details = json_make(call->ctx, "{s:O}", "schema", schema);
+	ret->details = json_make(call->ctx, "{s:s, s:O}", "engine", "sqlite", "schema", schema);
 	json_put_str(ret->details, "migration", migration);
 	json_put(ret->details, "rowCounts", counts);
+	r = migration_observe(call, &params->migrations, &database, ret->details, err);
+	if (r < 0)
+		return r;
+	ret->version = mem_printf(call->ctx, "m%s-%.8s", json_str(ret->details, "migration", ""), fingerprint);
+	/* Those that the configuration names and those that have no way back. */
+	(void)json_array_extend(irreversible, json_object_get(ret->details, "irreversible"));
 	if (json_array_size(irreversible) > 0)
 		json_put(ret->details, "irreversible", irreversible);
 	return 0;
+}
+
+/* What is not there is, for code that opens it, an empty database. */
+static int describe_absent(struct driver_call *call, struct observation *ret, struct err *err)
+{
+	_cleanup_(sqlite_close) sqlite3 *empty = NULL;
+	const struct sqlite_params *params = call->params;
+	struct sqlite_place place = live_place(call);
+	struct migration_database database = sqlite_migration_database(call, &place);
+	json_t *schema;
+	int r = sqlite3_open(":memory:", &empty) == SQLITE_OK ? 0 : err_set(err, ERR_DRIVER, "an empty database cannot be opened");
+
+	if (r == 0)
+		r = facts_schema(call->ctx, empty, &schema, err);
+	if (r < 0)
+		return r;
+	ret->details = json_make(call->ctx, "{s:s, s:O}", "engine", "sqlite", "schema", schema);
+	return migration_observe(call, &params->migrations, &database, ret->details, err);
 }
 
 static int sqlite_observe(struct driver_call *call, struct observation *ret, struct err *err)
@@ -211,7 +205,7 @@ static int sqlite_observe(struct driver_call *call, struct observation *ret, str
 	if (r < 0)
 		return err_in(err, "%s", place.path);
 	*ret = (struct observation){ .version = "", .state = "absent", .healthy = -1, .at_target = there };
-	r = live ? describe_live(call, live, ret, err) : 0;
+	r = live ? describe_live(call, live, ret, err) : describe_absent(call, ret, err);
 	return r < 0 ? err_in(err, "%s", place.path) : 0;
 }
 
@@ -221,16 +215,12 @@ static void check_space(struct driver_call *call, const char *copy, struct findi
 {
 	struct sqlite_place live = live_place(call);
 	char *folder = mem_strdup(call->ctx, live.path), *slash = strrchr(folder, '/');
-	struct err ignored = ERR_INIT;
-	uint64_t available;
 	struct stat st;
 
 	*(slash > folder ? slash : slash + 1) = 0;
 	/* Old and new content stand beside each other for a moment, as journal or WAL. */
-	if (stat(copy, &st) == 0 && fs_is_dir(folder) && fs_free_bytes(folder, &available, &ignored) == 0 &&
-		available < 2 * (uint64_t)st.st_size)
-		findings_add(ret, "disk_space", false, SEVERITY_ERROR, call->name, NULL, "%s: %s are needed, %s are free", folder,
-			text_format_size(call->ctx, 2 * (uint64_t)st.st_size), text_format_size(call->ctx, available));
+	if (stat(copy, &st) == 0)
+		room_check(call, folder, 2 * (uint64_t)st.st_size, ret);
 }
 
 static int check_copy(struct driver_call *call, const char *path, struct err *err)
@@ -247,32 +237,27 @@ static int check_copy(struct driver_call *call, const char *path, struct err *er
 static void check_goal(struct driver_call *call, struct findings *ret)
 {
 	struct err why = ERR_INIT;
-	struct goal goal;
+	struct database_goal goal;
 	int r;
 
-	r = read_goal(call, &goal, &why);
-	if (r == 0 && goal.dir && !holds_absence(call, goal.dir)) {
+	r = database_read_goal(call, COPY_FILE, &goal, &why);
+	if (r == 0 && goal.dir && !database_was_absent(call->ctx, goal.dir)) {
 		r = check_copy(call, fs_join(call->ctx, goal.dir, COPY_FILE), &why);
 		check_space(call, fs_join(call->ctx, goal.dir, COPY_FILE), ret);
 	}
 	for (size_t i = 0; r == 0 && i < goal.table_count; i++)
-		r = check_copy(call, goal.tables[i].copy, &why);
+		r = check_copy(call, fs_join(call->ctx, goal.tables[i].dir, COPY_FILE), &why);
 	findings_add(ret, "target_content", r == 0, SEVERITY_ERROR, call->name, NULL, "%s",
 		r == 0 ? "the copy to restore from is sound" : why.text);
 }
 
-/* A target that leaves the data as it is (preserveData, which a whole rollback says) asks for nothing to be there. */
-static bool is_to_restore(const struct driver_call *call)
-{
-	return call->target &&
-		(json_object_get(call->target, "snapshotId") || json_object_get(call->target, "tables") ||
-			!json_flag(call->target, "preserveData", call->source_dir == NULL));
-}
-
 static int sqlite_check(struct driver_call *call, struct findings *ret, struct err *err)
 {
+	const struct sqlite_params *params = call->params;
+	const char *migration = json_str(call->target, "migration", NULL);
 	_cleanup_(sqlite_close) sqlite3 *live = NULL;
 	struct sqlite_place place = live_place(call);
+	struct migration_database database = sqlite_migration_database(call, &place);
 	struct err why = ERR_INIT;
 	int r = 0;
 
@@ -281,10 +266,13 @@ static int sqlite_check(struct driver_call *call, struct findings *ret, struct e
 		if (r == 0)
 			r = sqlite_check_integrity(call, live, false, "the database", &why);
 		/* A damaged database is a reason to restore, not against it. */
-		findings_add(ret, "data_integrity", r == 0, is_to_restore(call) && r == -ERR_CORRUPT ? SEVERITY_WARNING : SEVERITY_ERROR,
-			call->name, NULL, "%s", r == 0 ? "the database is sound" : why.text);
+		findings_add(ret, "data_integrity", r == 0,
+			database_is_to_restore(call) && r == -ERR_CORRUPT ? SEVERITY_WARNING : SEVERITY_ERROR, call->name, NULL, "%s",
+			r == 0 ? "the database is sound" : why.text);
 	}
-	if (is_to_restore(call))
+	if (migration)
+		return migration_check(call, &params->migrations, &database, migration, ret, err);
+	if (database_is_to_restore(call))
 		check_goal(call, ret);
 	return 0;
 }
@@ -293,36 +281,70 @@ static int sqlite_check(struct driver_call *call, struct findings *ret, struct e
 
 static int sqlite_apply(struct driver_call *call, json_t *ret_outputs, struct err *err)
 {
+	const struct sqlite_params *params = call->params;
 	struct sqlite_place live = live_place(call);
-	struct goal goal;
+	struct migration_database database = sqlite_migration_database(call, &live);
+	struct database_goal goal;
+	json_t *lost = NULL;
 	int r;
 
-	r = read_goal(call, &goal, err);
+	r = database_read_goal(call, COPY_FILE, &goal, err);
 	if (r < 0)
 		return r;
-	return goal.dir ? restore_from(call, goal.dir, err) : sqlite_restore_tables(call, &live, goal.tables, goal.table_count, err);
+	if (goal.migration)
+		return migration_go(call, &params->migrations, &database, goal.migration, ret_outputs, err);
+	r = goal.dir ? restore_from(call, goal.dir, &lost, err)
+		     : sqlite_restore_tables(call, &live, tables_of(call, &goal), goal.table_count, &lost, err);
+	if (r == 0)
+		json_put(ret_outputs, "lost", lost);
+	return r;
 }
 
 static int sqlite_capture(struct driver_call *call, struct err *err)
 {
 	const struct sqlite_params *params = call->params;
 	struct sqlite_place live = live_place(call);
-	char *copy = fs_join(call->ctx, call->snapshot_dir, COPY_FILE), *absent = fs_join(call->ctx, call->snapshot_dir, ABSENT_FILE);
+	char *copy = fs_join(call->ctx, call->snapshot_dir, COPY_FILE);
+	bool there = fs_exists(live.path);
 	int r;
 
-	if (!call->run_id && !params->keep_at_record) /* outside of a run: a deployment is being recorded */
-		return 0;
-	r = fs_remove_tree(absent, err);
-	if (r == 0)
-		r = fs_remove_tree(copy, err);
+	r = migration_capture(call, &params->migrations, err);
 	if (r < 0)
 		return r;
-	return fs_exists(live.path) ? sqlite_copy_out(call, &live, copy, err) : fs_write_atomic(absent, "", 0, 0600, err);
+	if (!call->run_id && !params->keep_at_record) /* outside of a run: a deployment is being recorded */
+		return 0;
+	r = database_capture_begin(call, COPY_FILE, !there, err);
+	if (r == 0 && there)
+		r = sqlite_copy_out(call, &live, copy, err);
+	return r < 0 || !there ? r : sqlite_write_facts(call, copy, call->snapshot_dir, err);
 }
 
 static int sqlite_undo(struct driver_call *call, struct err *err)
 {
-	return restore_from(call, call->snapshot_dir, err);
+	json_t *lost = NULL;
+	int r = restore_from(call, call->snapshot_dir, &lost, err);
+
+	return r < 0 ? r : migration_forget(call, err);
+}
+
+/* An online copy; the application goes on meanwhile. */
+static int sqlite_sandbox(struct driver_call *call, json_t **ret_config, struct err *err)
+{
+	static const char *const paths[] = { "path", NULL };
+	const struct sqlite_params *params = call->params;
+	struct sqlite_place live = live_place(call);
+	char *path = fs_join(call->ctx, call->sandbox_dir, sandbox_path(call, params->path)), *folder = mem_strdup(call->ctx, path);
+	int r;
+
+	*strrchr(folder, '/') = '\0';
+	r = fs_mkdirs(folder, 0700, err);
+	if (r == 0 && fs_exists(live.path))
+		r = sqlite_copy_out(call, &live, path, err);
+	*ret_config = sandbox_config(call, paths, NULL);
+	if (r == 0)
+		r = sandbox_migrations(call, params->migrations.dir, *ret_config, err);
+	sandbox_override(call, *ret_config);
+	return r;
 }
 
 const struct driver driver_sqlite = {
@@ -337,4 +359,5 @@ const struct driver driver_sqlite = {
 	.apply = sqlite_apply,
 	.capture = sqlite_capture,
 	.undo = sqlite_undo,
+	.sandbox = sqlite_sandbox,
 };

@@ -6,11 +6,7 @@
 #include "base/text.h"
 #include "data/json.h"
 
-/* Tables with rows of their own: not those that a module makes up (virtual ones; what they keep stands in ordinary tables). */
 #define TABLES_OF_USER "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
-#define TABLES_WITH_ROWS \
-	"SELECT name FROM main.sqlite_master WHERE type = 'table' AND (name NOT LIKE 'sqlite\\_%' ESCAPE '\\' OR name = 'sqlite_sequence')" \
-	" AND coalesce(sql, '') NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
 
 int facts_failed(sqlite3 *connection, int code, const char *what, struct err *err)
 {
@@ -42,12 +38,12 @@ int facts_failed(sqlite3 *connection, int code, const char *what, struct err *er
 	return err_set(err, kind, "%s: %s", what, connection ? sqlite3_errmsg(connection) : sqlite3_errstr(code));
 }
 
-static void finalize(sqlite3_stmt **statement)
+void facts_finalize(sqlite3_stmt **statement)
 {
 	sqlite3_finalize(*statement);
 }
 
-static int prepare(sqlite3 *connection, const char *query, sqlite3_stmt **ret, struct err *err)
+int facts_prepare(sqlite3 *connection, const char *query, sqlite3_stmt **ret, struct err *err)
 {
 	int code = sqlite3_prepare_v2(connection, query, -1, ret, NULL);
 
@@ -55,7 +51,7 @@ static int prepare(sqlite3 *connection, const char *query, sqlite3_stmt **ret, s
 }
 
 /* 1: a row, 0: the end. */
-static int step(sqlite3 *connection, sqlite3_stmt *statement, struct err *err)
+int facts_step(sqlite3 *connection, sqlite3_stmt *statement, struct err *err)
 {
 	int code = sqlite3_step(statement);
 
@@ -64,7 +60,7 @@ static int step(sqlite3 *connection, sqlite3_stmt *statement, struct err *err)
 	return code == SQLITE_DONE ? 0 : facts_failed(connection, code, sqlite3_sql(statement), err);
 }
 
-static const char *column(sqlite3_stmt *statement, int index)
+const char *facts_column(sqlite3_stmt *statement, int index)
 {
 	const char *text = (const char *)sqlite3_column_text(statement, index);
 
@@ -73,28 +69,28 @@ static const char *column(sqlite3_stmt *statement, int index)
 
 int facts_text(const void *ctx, sqlite3 *connection, const char *query, char **ret, struct err *err)
 {
-	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
+	_cleanup_(facts_finalize) sqlite3_stmt *statement = NULL;
 	int r;
 
-	r = prepare(connection, query, &statement, err);
+	r = facts_prepare(connection, query, &statement, err);
 	if (r == 0)
-		r = step(connection, statement, err);
+		r = facts_step(connection, statement, err);
 	if (r < 0)
 		return r;
 	if (r == 0)
 		return err_set(err, ERR_DRIVER, "%s: no row", query);
-	*ret = mem_strdup(ctx, column(statement, 0));
+	*ret = mem_strdup(ctx, facts_column(statement, 0));
 	return 0;
 }
 
 int facts_integer(sqlite3 *connection, const char *query, int64_t *ret, struct err *err)
 {
-	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
+	_cleanup_(facts_finalize) sqlite3_stmt *statement = NULL;
 	int r;
 
-	r = prepare(connection, query, &statement, err);
+	r = facts_prepare(connection, query, &statement, err);
 	if (r == 0)
-		r = step(connection, statement, err);
+		r = facts_step(connection, statement, err);
 	if (r < 0)
 		return r;
 	*ret = r ? sqlite3_column_int64(statement, 0) : 0;
@@ -120,59 +116,6 @@ char *facts_quote_text(const void *ctx, const char *text)
 	return quoted(ctx, text, '\'');
 }
 
-/* ---- schema ---- */
-
-/* cid, name, type, notnull, dflt_value, pk */
-static json_t *column_facts(sqlite3_stmt *statement)
-{
-	json_t *facts = json_object();
-
-	json_put_str(facts, "type", column(statement, 2));
-	json_put_flag(facts, "notNull", sqlite3_column_int(statement, 3) != 0);
-	json_put_flag(facts, "primaryKey", sqlite3_column_int(statement, 5) > 0);
-	if (sqlite3_column_type(statement, 4) == SQLITE_NULL)
-		(void)json_object_set_new(facts, "default", json_null());
-	else
-		json_put_str(facts, "default", column(statement, 4));
-	return facts;
-}
-
-static int table_columns(const void *ctx, sqlite3 *connection, const char *table, json_t *columns, struct err *err)
-{
-	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
-	int r;
-
-	r = prepare(connection, mem_printf(ctx, "PRAGMA main.table_info(%s)", facts_quote(ctx, table)), &statement, err);
-	if (r < 0)
-		return r;
-	while ((r = step(connection, statement, err)) > 0)
-		(void)json_object_set_new(columns, column(statement, 1), column_facts(statement));
-	return r;
-}
-
-int facts_schema(const void *ctx, sqlite3 *connection, json_t **ret, struct err *err)
-{
-	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
-	_cleanup_talloc_ void *work = mem_context(NULL);
-	json_t *tables = json_object();
-	int r;
-
-	*ret = json_make(ctx, "{s:o}", "tables", tables);
-	r = prepare(connection, TABLES_OF_USER, &statement, err);
-	if (r < 0)
-		return r;
-	while ((r = step(connection, statement, err)) > 0) {
-		const char *name = column(statement, 0);
-		json_t *columns = json_object();
-
-		(void)json_object_set_new(tables, name, json_pack("{s:o}", "columns", columns));
-		r = table_columns(work, connection, name, columns, err);
-		if (r < 0)
-			return r;
-	}
-	return r;
-}
-
 int facts_migration(const void *ctx, sqlite3 *connection, char **ret, struct err *err)
 {
 	int64_t tables;
@@ -194,20 +137,21 @@ static int out_of_time(void *user)
 
 int facts_row_counts(const void *ctx, sqlite3 *connection, int64_t until_ms, json_t **ret, struct err *err)
 {
-	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
+	_cleanup_(facts_finalize) sqlite3_stmt *statement = NULL;
 	_cleanup_talloc_ void *work = mem_context(NULL);
 	int r;
 
 	*ret = json_make(ctx, "{}");
-	r = prepare(connection, TABLES_OF_USER, &statement, err);
-	while (r >= 0 && (r = step(connection, statement, err)) > 0 && clock_mono_ms() < until_ms) {
+	r = facts_prepare(connection, TABLES_OF_USER, &statement, err);
+	while (r >= 0 && (r = facts_step(connection, statement, err)) > 0 && clock_mono_ms() < until_ms) {
 		struct err ignored = ERR_INIT;
 		int64_t count;
 
 		sqlite3_progress_handler(connection, 10000, out_of_time, &until_ms);
-		if (facts_integer(connection, mem_printf(work, "SELECT count(*) FROM main.%s", facts_quote(work, column(statement, 0))),
-			    &count, &ignored) == 0)
-			json_put_int(*ret, column(statement, 0), count);
+		if (facts_integer(connection,
+			    mem_printf(work, "SELECT count(*) FROM main.%s", facts_quote(work, facts_column(statement, 0))), &count,
+			    &ignored) == 0)
+			json_put_int(*ret, facts_column(statement, 0), count);
 		sqlite3_progress_handler(connection, 0, NULL, NULL);
 	}
 	return r < 0 ? r : 0;
@@ -237,26 +181,39 @@ static void add(struct bytes *bytes, char type, const void *value, size_t size)
 	bytes->size += size;
 }
 
+static void hash_row(sqlite3_stmt *statement, int first, struct bytes *row, char ret[HASH_HEX_SIZE])
+{
+	row->size = 0;
+	for (int i = first; i < sqlite3_column_count(statement); i++) {
+		const void *value = sqlite3_column_blob(statement, i);
+
+		add(row, (char)sqlite3_column_type(statement, i), value, (size_t)sqlite3_column_bytes(statement, i));
+	}
+	hash_blake2b_hex(row->list, row->size, ret);
+}
+
+void facts_row_hash(sqlite3_stmt *statement, int first, char ret[HASH_HEX_SIZE])
+{
+	struct bytes row = { 0 };
+
+	hash_row(statement, first, &row, ret);
+	talloc_free(row.list);
+}
+
 /* Rows summed up by addition of their hashes, so that their order does not count. (Addition is no protection against somebody who makes
  * up rows; the manifest of the snapshot is.) */
 static int add_rows(sqlite3 *connection, const char *query, struct bytes *all, struct err *err)
 {
-	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
+	_cleanup_(facts_finalize) sqlite3_stmt *statement = NULL;
 	uint64_t sum[HASH_SIZE / sizeof(uint64_t)] = { 0 }, hash[HASH_SIZE / sizeof(uint64_t)], count = 0;
 	struct bytes row = { 0 };
 	int r;
 
-	r = prepare(connection, query, &statement, err);
-	while (r >= 0 && (r = step(connection, statement, err)) > 0) {
+	r = facts_prepare(connection, query, &statement, err);
+	while (r >= 0 && (r = facts_step(connection, statement, err)) > 0) {
 		char hex[HASH_HEX_SIZE];
 
-		row.size = 0;
-		for (int i = 0; i < sqlite3_column_count(statement); i++) {
-			const void *value = sqlite3_column_blob(statement, i);
-
-			add(&row, (char)sqlite3_column_type(statement, i), value, (size_t)sqlite3_column_bytes(statement, i));
-		}
-		hash_blake2b_hex(row.list, row.size, hex);
+		hash_row(statement, 0, &row, hex);
 		r = text_unhex(hex, hash, sizeof(hash), err);
 		for (size_t i = 0; i < ARRAY_SIZE(sum); i++)
 			sum[i] += hash[i];
@@ -286,16 +243,16 @@ static int add_catalogue(sqlite3 *connection, struct bytes *all, struct err *err
 
 int facts_content(const void *ctx, sqlite3 *connection, char ret[HASH_HEX_SIZE], struct err *err)
 {
-	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
+	_cleanup_(facts_finalize) sqlite3_stmt *statement = NULL;
 	_cleanup_talloc_ void *work = mem_context(ctx);
 	struct bytes all = { 0 };
 	int r;
 
 	r = add_catalogue(connection, &all, err);
 	if (r == 0)
-		r = prepare(connection, TABLES_WITH_ROWS, &statement, err);
-	while (r >= 0 && (r = step(connection, statement, err)) > 0) {
-		const char *name = column(statement, 0);
+		r = facts_prepare(connection, FACTS_TABLES, &statement, err);
+	while (r >= 0 && (r = facts_step(connection, statement, err)) > 0) {
+		const char *name = facts_column(statement, 0);
 
 		add(&all, 'n', name, strlen(name));
 		r = add_rows(connection, mem_printf(work, "SELECT * FROM main.%s", facts_quote(work, name)), &all, err);
@@ -316,17 +273,17 @@ int facts_rows(const void *ctx, sqlite3 *connection, const char *database, const
 
 int facts_common_columns(const void *ctx, sqlite3 *connection, const char *database, const char *table, char **ret, struct err *err)
 {
-	_cleanup_(finalize) sqlite3_stmt *statement = NULL;
+	_cleanup_(facts_finalize) sqlite3_stmt *statement = NULL;
 	char *name = facts_quote_text(ctx, table);
 	int r;
 
 	*ret = mem_strdup(ctx, "");
-	r = prepare(connection,
+	r = facts_prepare(connection,
 		mem_printf(ctx,
 			"SELECT m.name FROM pragma_table_info(%s, 'main') m JOIN pragma_table_info(%s, '%s') b ON m.name = b.name ORDER BY m.cid",
 			name, name, database),
 		&statement, err);
-	while (r >= 0 && (r = step(connection, statement, err)) > 0)
-		*ret = mem_appendf(*ret, "%s%s", **ret ? ", " : "", facts_quote(ctx, column(statement, 0)));
+	while (r >= 0 && (r = facts_step(connection, statement, err)) > 0)
+		*ret = mem_appendf(*ret, "%s%s", **ret ? ", " : "", facts_quote(ctx, facts_column(statement, 0)));
 	return r;
 }

@@ -18,12 +18,23 @@ must_check int facts_text(const void *ctx, sqlite3 *connection, const char *quer
 must_check int facts_integer(sqlite3 *connection, const char *query, int64_t *ret, struct err *err); /* 0 when there is no row */
 char *facts_quote(const void *ctx, const char *name);                                                /* "na""me" */
 char *facts_quote_text(const void *ctx, const char *text);                                           /* 'te''xt' */
-/* {"tables": {name: {"columns": {name: {"type","notNull","default","primaryKey"}}}}}, as core/compat.h wants it. Kept in ctx. */
+/* Statements: `facts_step` is 1 with a row and 0 at the end; `facts_column` is "" for NULL; `facts_finalize` is for _cleanup_. */
+must_check int facts_prepare(sqlite3 *connection, const char *query, sqlite3_stmt **ret, struct err *err);
+must_check int facts_step(sqlite3 *connection, sqlite3_stmt *statement, struct err *err);
+const char *facts_column(sqlite3_stmt *statement, int index);
+void facts_finalize(sqlite3_stmt **statement);
+/* Tables, views, keys and checks, as core/compat.h wants them. Kept in ctx. In sqlite_schema.c. */
 must_check int facts_schema(const void *ctx, sqlite3 *connection, json_t **ret, struct err *err);
 /* The newest version in a table schema_migrations, else PRAGMA user_version. */
 must_check int facts_migration(const void *ctx, sqlite3 *connection, char **ret, struct err *err);
 /* {"users": 12}; kept in ctx. Tables that cannot be counted until `until_ms` (monotonic) are left out. */
 must_check int facts_row_counts(const void *ctx, sqlite3 *connection, int64_t until_ms, json_t **ret, struct err *err);
+/* Tables with rows of their own: not those that a module makes up (virtual ones; what they keep stands in ordinary tables). */
+#define FACTS_TABLES \
+	"SELECT name FROM main.sqlite_master WHERE type = 'table' AND (name NOT LIKE 'sqlite\\_%' ESCAPE '\\' OR name = 'sqlite_sequence')" \
+	" AND coalesce(sql, '') NOT LIKE 'CREATE VIRTUAL%' ORDER BY name"
+/* BLAKE2b over the columns of the present row, from `first` on. */
+void facts_row_hash(sqlite3_stmt *statement, int first, char ret[HASH_HEX_SIZE]);
 /* BLAKE2b over all definitions, user_version, application_id and all rows. The order in which rows were written does not count, nor do
  * row ids that no column shows. */
 must_check int facts_content(const void *ctx, sqlite3 *connection, char ret[HASH_HEX_SIZE], struct err *err);

@@ -21,8 +21,9 @@
 #else
 #define PAGES_PER_STEP 1024
 #endif
-#define BUSY_PAUSE_MS 20
-#define ATTACHED_MAX  10 /* SQLite's own limit */
+#define BUSY_PAUSE_MS   20
+#define ATTACHED_MAX    10 /* SQLite's own limit */
+#define NOTING_ATTEMPTS 5
 
 void sqlite_close(sqlite3 **connection)
 {
@@ -75,8 +76,9 @@ int sqlite_check_integrity(struct driver_call *call, sqlite3 *connection, bool t
 	return r < 0 ? err_in(err, "%s", what) : 0;
 }
 
-/* One transaction of the destination, over several steps. */
-static int copy_pages(struct driver_call *call, sqlite3 *from, sqlite3 *to, int64_t busy_ms, const char *what, struct err *err)
+/* One transaction of the destination, over several steps. `locked` (may be NULL) is called once, when nobody else can write to the destination and nothing is written yet; its error ends the copy. */
+static int copy_pages(struct driver_call *call, sqlite3 *from, sqlite3 *to, int64_t busy_ms, const char *what,
+	int (*locked)(void *user, struct err *err), void *user, struct err *err)
 {
 	sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
 	int64_t waited_since = clock_mono_ms();
@@ -85,8 +87,16 @@ static int copy_pages(struct driver_call *call, sqlite3 *from, sqlite3 *to, int6
 	if (!backup)
 		return facts_failed(to, sqlite3_errcode(to), what, err);
 	do {
-		code = sqlite3_backup_step(backup, PAGES_PER_STEP);
-		if (code == SQLITE_OK) {
+		code = sqlite3_backup_step(backup, locked ? 0 : PAGES_PER_STEP);
+		if (code == SQLITE_OK && locked) {
+			int r = locked(user, err);
+
+			locked = NULL;
+			if (r < 0) {
+				(void)sqlite3_backup_finish(backup);
+				return r;
+			}
+		} else if (code == SQLITE_OK) {
 			FAILPOINT("sqlite.copied_some");
 			waited_since = clock_mono_ms();
 			call_progress(call, 1.0 - (double)sqlite3_backup_remaining(backup) / MAX(sqlite3_backup_pagecount(backup), 1), "%s",
@@ -137,7 +147,7 @@ static int fill_copy(struct driver_call *call, const struct sqlite_place *live, 
 		r = run_sql(to, "PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF", "the copy",
 			err); /* it is flushed once, at the end */
 	if (r == 0)
-		r = copy_pages(call, from, to, live->busy_ms, "copying", err);
+		r = copy_pages(call, from, to, live->busy_ms, "copying", NULL, NULL, err);
 	if (r == 0)
 		r = run_sql(to, "PRAGMA journal_mode = DELETE", "the copy", err); /* the source's WAL flag was copied along */
 	return r < 0 ? r : sqlite_check_integrity(call, to, true, "the copy", err);
@@ -158,7 +168,65 @@ int sqlite_copy_out(struct driver_call *call, const struct sqlite_place *live, c
 
 /* ---- back ---- */
 
-int sqlite_restore_whole(struct driver_call *call, const struct sqlite_place *live, const char *copy, struct err *err)
+/* A ledger that was written down while others could write, and what tells whether they did. */
+struct losses {
+	sqlite3 *to;
+	unsigned version;
+	struct ledger *ledger; /* NULL: the database cannot be read */
+	json_t **ret_lost;
+};
+
+static unsigned data_version(sqlite3 *connection)
+{
+	unsigned version = 0;
+
+	(void)sqlite3_file_control(connection, "main", SQLITE_FCNTL_DATA_VERSION, &version);
+	return version;
+}
+
+static int close_losses(void *user, struct err *err)
+{
+	struct losses *losses = user;
+
+	if (!losses->ledger)
+		return 0;
+	if (data_version(losses->to) != losses->version)
+		return err_set(err, ERR_CHANGED, "others write to the database");
+	return ledger_close(&losses->ledger, losses->ret_lost, err);
+}
+
+/* The backup API takes its lock by itself, so nothing can be read under it: what is lost is noted before, and again when somebody has written in between. */
+static int note_and_copy(struct driver_call *call, const struct sqlite_place *live, sqlite3 *from, sqlite3 *to, const char *dir,
+	json_t **ret_lost, struct err *err)
+{
+	struct losses losses = { .to = to, .ret_lost = ret_lost };
+	struct err why = ERR_INIT;
+	int r = 0;
+
+	for (int attempt = 0; attempt < NOTING_ATTEMPTS; attempt++) {
+		r = run_sql(to, "BEGIN", "the database", &why);
+		if (r == 0)
+			r = sqlite_note_losses(call, from, to, dir, &losses.ledger, &why);
+		if (r == 0)
+			r = run_sql(to, "COMMIT", "the database", &why);
+		losses.version = data_version(to);
+		if (r == -ERR_CORRUPT) { /* a reason to restore */
+			call_log(call, LOG_WARN, "what is lost cannot be told: %s", why.text);
+			(void)sqlite3_exec(to, "ROLLBACK", NULL, NULL, NULL);
+		} else if (r < 0) {
+			*err = why;
+			break;
+		}
+		r = copy_pages(call, from, to, live->busy_ms, "restoring", close_losses, &losses, err);
+		ledger_abort(&losses.ledger);
+		if (r != -ERR_CHANGED)
+			break;
+	}
+	ledger_abort(&losses.ledger);
+	return r == -ERR_CHANGED ? err_as(err, ERR_TIMEOUT) : r;
+}
+
+int sqlite_restore_whole(struct driver_call *call, const struct sqlite_place *live, const char *copy, json_t **ret_lost, struct err *err)
 {
 	_cleanup_(sqlite_close) sqlite3 *from = NULL, *to = NULL;
 	char *folder = mem_strdup(call->ctx, live->path);
@@ -173,7 +241,7 @@ int sqlite_restore_whole(struct driver_call *call, const struct sqlite_place *li
 	if (r == 0)
 		r = sqlite_open_live(call, live, true, &to, err);
 	if (r == 0)
-		r = copy_pages(call, from, to, live->busy_ms, "restoring", err);
+		r = note_and_copy(call, live, from, to, mem_strndup(call->ctx, copy, (size_t)(strrchr(copy, '/') - copy)), ret_lost, err);
 	FAILPOINT("sqlite.restored");
 	return r < 0 ? r : sqlite_check_integrity(call, to, false, "the restored database", err);
 }
@@ -329,10 +397,14 @@ static int replace_rows(struct driver_call *call, sqlite3 *connection, const str
 }
 
 int sqlite_restore_tables(struct driver_call *call, const struct sqlite_place *live, const struct sqlite_table *tables, size_t count,
-	struct err *err)
+	json_t **ret_lost, struct err *err)
 {
+	const char **attached = mem_array(call->ctx, const char *, MAX(count, (size_t)1));
 	_cleanup_(sqlite_close) sqlite3 *connection = NULL;
 	int r;
+
+	for (size_t i = 0; i < count; i++)
+		attached[i] = attached_name(call->ctx, tables, i);
 
 	r = sqlite_open_live(call, live, false, &connection, err);
 	if (r == 0 && sqlite3_db_config(connection, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL) != SQLITE_OK)
@@ -343,6 +415,8 @@ int sqlite_restore_tables(struct driver_call *call, const struct sqlite_place *l
 		r = attach_all(call, connection, tables, count, err);
 	if (r == 0)
 		r = run_sql(connection, "BEGIN IMMEDIATE", "the database", err);
+	if (r == 0)
+		r = sqlite_note_tables(call, connection, tables, attached, count, ret_lost, err);
 	if (r == 0)
 		r = replace_rows(call, connection, tables, count, err);
 	if (r == 0)

@@ -244,6 +244,7 @@ int run_answer(struct op *op, const char *run_id, json_t **ret, struct err *err)
 			return r;
 	}
 	json_object_set_new(answer, "warnings", warnings_of(run));
+	json_put(answer, "overrides", json_object_get(run->requested, "overrides"));
 	json_put(answer, "quarantined", quarantined(op, entries, count));
 	json_object_set_new(answer, "leftBehind", left_behind(run));
 	json_put_str(answer, "reason", run->reason);

@@ -35,6 +35,118 @@ static const struct shape difference_shape[] = {
 	SHAPE_ANY ("items", SOMETIMES, "parts that differ, as the driver tells them"),
 	SHAPE_END
 };
+static const struct shape between_commit_shape[] = {
+	SHAPE_STR ("sha", ALWAYS, "of the commit"),
+	SHAPE_STR ("subject", SOMETIMES, "first line of its message"),
+	SHAPE_STR ("author", SOMETIMES, "who wrote it"),
+	SHAPE_TIME("date", SOMETIMES, "when"),
+	SHAPE_END
+};
+static const struct shape between_shape[] = {
+	SHAPE_INT ("count", ALWAYS, "how many commits"),
+	SHAPE_LIST("commits", ALWAYS, between_commit_shape, "newest first"),
+	SHAPE_INT ("more", ALWAYS, "how many are not listed"),
+	SHAPE_END
+};
+static const struct shape between_files_shape[] = {
+	SHAPE_INT    ("count", ALWAYS, "how many files differ"),
+	SHAPE_STRINGS("names", ALWAYS, "the first of them"),
+	SHAPE_INT    ("more", ALWAYS, "how many are not named"),
+	SHAPE_END
+};
+static const struct shape code_difference_shape[] = {
+	SHAPE_STR   ("component", ALWAYS, "name of the component"),
+	SHAPE_BOOL  ("returns", ALWAYS, "would it be taken back?"),
+	SHAPE_STR   ("from", SOMETIMES, "version that is there"),
+	SHAPE_STR   ("to", SOMETIMES, "version of the target"),
+	SHAPE_STR   ("fromCommit", SOMETIMES, "commit that is there"),
+	SHAPE_STR   ("toCommit", SOMETIMES, "commit of the target"),
+	SHAPE_OBJECT("removed", SOMETIMES, between_shape, "commits that would be taken out"),
+	SHAPE_OBJECT("added", SOMETIMES, between_shape, "commits that would come back"),
+	SHAPE_OBJECT("files", SOMETIMES, between_files_shape, "files that differ"),
+	SHAPE_STR   ("unknown", SOMETIMES, "why the commits cannot be told"),
+	SHAPE_END
+};
+static const struct shape config_key_shape[] = {
+	SHAPE_STR   ("key", ALWAYS, "name of the key; values are never shown"),
+	SHAPE_CHOICE("change", ALWAYS, "added|removed|type|value", "what the rollback does to it"),
+	SHAPE_STR   ("from", SOMETIMES, "its type now"),
+	SHAPE_STR   ("to", SOMETIMES, "its type with the target"),
+	SHAPE_END
+};
+static const struct shape config_difference_shape[] = {
+	SHAPE_STR ("component", ALWAYS, "name of the component"),
+	SHAPE_BOOL("returns", ALWAYS, "would it be taken back?"),
+	SHAPE_BOOL("differs", ALWAYS, "is the content another one?"),
+	SHAPE_BOOL("valuesCompared", ALWAYS, "did the driver compare the values of keys that both have?"),
+	SHAPE_LIST("keys", ALWAYS, config_key_shape, "keys that differ"),
+	SHAPE_INT ("more", ALWAYS, "how many are not listed"),
+	SHAPE_END
+};
+static const struct shape flag_difference_shape[] = {
+	SHAPE_STR ("component", ALWAYS, "name of the component"),
+	SHAPE_STR ("flag", ALWAYS, "its key"),
+	SHAPE_ANY ("from", SOMETIMES, "its state now"),
+	SHAPE_ANY ("to", SOMETIMES, "its state with the target"),
+	SHAPE_BOOL("returns", ALWAYS, "would it be set back?"),
+	SHAPE_END
+};
+static const struct shape schema_change_shape[] = {
+	SHAPE_STR   ("name", ALWAYS, "table, or table.column"),
+	SHAPE_CHOICE("change", ALWAYS, "added|removed|changed", "from now to the target"),
+	SHAPE_ANY   ("from", SOMETIMES, "as it is now"),
+	SHAPE_ANY   ("to", SOMETIMES, "as it was with the target"),
+	SHAPE_END
+};
+static const struct shape schema_difference_shape[] = {
+	SHAPE_STR ("component", ALWAYS, "name of the component"),
+	SHAPE_BOOL("returns", ALWAYS, "would it be taken back?"),
+	SHAPE_LIST("changes", ALWAYS, schema_change_shape, "what differs"),
+	SHAPE_INT ("more", ALWAYS, "how much is not listed"),
+	SHAPE_END
+};
+static const struct shape table_rows_shape[] = {
+	SHAPE_STR("table", ALWAYS, "its name"),
+	SHAPE_INT("rows", ALWAYS, "how many rows it has now"),
+	SHAPE_INT("recordedRows", SOMETIMES, "how many it had when the target was recorded"),
+	SHAPE_END
+};
+static const struct shape data_difference_shape[] = {
+	SHAPE_STR ("component", ALWAYS, "name of the component"),
+	SHAPE_BOOL("returns", ALWAYS, "would it be taken back?"),
+	SHAPE_LIST("tables", ALWAYS, table_rows_shape, "counted now"),
+	SHAPE_INT ("more", ALWAYS, "how many tables are not listed"),
+	SHAPE_TIME("recordedAt", ALWAYS, "when the target was recorded: where the data would go back to"),
+	SHAPE_END
+};
+static const struct shape contract_difference_shape[] = {
+	SHAPE_STR   ("component", ALWAYS, "name of the component whose code holds it"),
+	SHAPE_CHOICE("change", ALWAYS, "added|removed|changed", "from now to the target"),
+	SHAPE_STR   ("path", ALWAYS, "file in the repository"),
+	SHAPE_STR   ("name", SOMETIMES, "of the contract"),
+	SHAPE_STR   ("fromAbi", SOMETIMES, "hash of its interface now"),
+	SHAPE_STR   ("toAbi", SOMETIMES, "hash of its interface with the target"),
+	SHAPE_END
+};
+static const struct shape newest_snapshot_shape[] = {
+	SHAPE_STR ("id", ALWAYS, "of the snapshot"),
+	SHAPE_TIME("takenAt", ALWAYS, "when"),
+	SHAPE_INT ("ageMs", ALWAYS, "how old it is"),
+	SHAPE_END
+};
+static const struct shape whole_difference_shape[] = {
+	SHAPE_STRINGS("willChange", ALWAYS, "in words"),
+	SHAPE_STRINGS("notReverted", ALWAYS, "what stays as it is, in words"),
+	SHAPE_STRINGS("willBeLost", ALWAYS, "what cannot be had back by itself, in words"),
+	SHAPE_LIST   ("code", ALWAYS, code_difference_shape, "by component"),
+	SHAPE_LIST   ("config", ALWAYS, config_difference_shape, "by component"),
+	SHAPE_LIST   ("flags", ALWAYS, flag_difference_shape, "by flag"),
+	SHAPE_LIST   ("schema", ALWAYS, schema_difference_shape, "by component"),
+	SHAPE_LIST   ("data", ALWAYS, data_difference_shape, "by component"),
+	SHAPE_LIST   ("contracts", ALWAYS, contract_difference_shape, "by file"),
+	SHAPE_OBJECT ("newestSnapshot", SOMETIMES, newest_snapshot_shape, "of this environment"),
+	SHAPE_END
+};
 static const struct shape probe_shape[] = {
 	SHAPE_STR("name", ALWAYS, "name of the probe"),
 	SHAPE_STR("type", ALWAYS, "its type"),
@@ -163,6 +275,8 @@ static const struct shape phase_shape[] = {
 	SHAPE_OBJECT("target", SOMETIMES, which_shape, "what would be returned to"), \
 	SHAPE_LIST  ("candidates", SOMETIMES, candidate_shape, "deployments, best first"), \
 	SHAPE_LIST  ("differences", SOMETIMES, difference_shape, "by component"), \
+	SHAPE_OBJECT("difference", SOMETIMES, whole_difference_shape, "code, configuration, flags, schema, data and contracts: what changes, stays, is lost"), \
+	SHAPE_STRINGS("overrides", SOMETIMES, "names of the findings that `force` overrides"), \
 	SHAPE_ANY   ("plan", SOMETIMES, "the plan, in the form of a plan file"), \
 	SHAPE_STR   ("planHash", SOMETIMES, "of plan and observed state: what is agreed to"), \
 	SHAPE_LIST  ("findings", SOMETIMES, finding_shape, "what was checked"), \
@@ -273,10 +387,52 @@ const struct shape deployment_shape[] = {
 	SHAPE_ANY("components", SOMETIMES, "what was observed when it was recorded, by component"),
 	SHAPE_END
 };
+static const struct shape unreachable_shape[] = {
+	SHAPE_STR ("deploymentId", ALWAYS, "of the deployment that was there before"),
+	SHAPE_STR ("version", ALWAYS, "its version"),
+	SHAPE_STR ("reason", ALWAYS, "the first reason"),
+	SHAPE_LIST("findings", ALWAYS, finding_shape, "all of them"),
+	SHAPE_BOOL("allowed", ALWAYS, "the recorder said that it may be so"),
+	SHAPE_END
+};
 const struct shape recorded_shape[] = {
 	DEPLOYMENT_MEMBERS,
 	SHAPE_ANY    ("components", ALWAYS, "what was observed, by component"),
 	SHAPE_STRINGS("warnings", ALWAYS, "what a rollback to it could not bring back"),
+	SHAPE_OBJECT ("unreachable", SOMETIMES, unreachable_shape, "the deployment before it can no longer be returned to"),
+	SHAPE_END
+};
+static const struct shape estimate_shape[] = {
+	SHAPE_CHOICE("basis", ALWAYS, "runs|steps|none", "runs of the same steps, steps of the same types, or no history: nothing can be said"),
+	SHAPE_INT   ("medianMs", SOMETIMES, "from the request to the end"),
+	SHAPE_INT   ("worstMs", SOMETIMES, "the longest that was seen"),
+	SHAPE_INT   ("runs", SOMETIMES, "how many runs it is from"),
+	SHAPE_STR   ("missing", SOMETIMES, "a type of step that was never measured here"),
+	SHAPE_END
+};
+static const struct shape ready_target_shape[] = {
+	SHAPE_STR    ("deploymentId", ALWAYS, "of the deployment"),
+	SHAPE_STR    ("version", ALWAYS, "its version"),
+	SHAPE_TIME   ("recordedAt", ALWAYS, "when"),
+	SHAPE_CHOICE ("health", ALWAYS, HEALTHS, "its latest evidence"),
+	SHAPE_BOOL   ("ready", ALWAYS, "could it be returned to right now?"),
+	SHAPE_STR    ("reason", SOMETIMES, "the first reason why not"),
+	SHAPE_INT    ("blocking", ALWAYS, "how many findings block it"),
+	SHAPE_INT    ("warnings", ALWAYS, "how many warn"),
+	SHAPE_INT    ("steps", SOMETIMES, "of the plan"),
+	SHAPE_OBJECT ("estimate", SOMETIMES, estimate_shape, "how long it would take"),
+	SHAPE_STRINGS("lost", SOMETIMES, "what would be lost"),
+	SHAPE_LIST   ("findings", ALWAYS, finding_shape, "what was checked"),
+	SHAPE_END
+};
+const struct shape readiness_shape[] = {
+	SHAPE_STR   ("environment", ALWAYS, "where"),
+	SHAPE_TIME  ("at", ALWAYS, "when it was looked at"),
+	SHAPE_OBJECT("present", SOMETIMES, which_shape, "what runs there by the registry"),
+	SHAPE_INT   ("ready", ALWAYS, "how many could be returned to"),
+	SHAPE_OBJECT("best", SOMETIMES, which_shape, "the one that a rollback would choose"),
+	SHAPE_INT   ("objectiveMs", ALWAYS, "how long a rollback may take"),
+	SHAPE_LIST  ("targets", ALWAYS, ready_target_shape, "newest first"),
 	SHAPE_END
 };
 static const struct shape deployment_row_shape[] = {
@@ -334,27 +490,57 @@ const struct shape audit_proof_shape[] = {
 
 /* --- snapshots ----------------------------------------------------------------------------------------------------- */
 
-static const struct shape snapshot_row_shape[] = {
-	SHAPE_STR ("id", ALWAYS, "of the snapshot and of its run"),
-	SHAPE_STR ("environment", SOMETIMES, "where"),
-	SHAPE_TIME("takenAt", ALWAYS, "when"),
-	SHAPE_INT ("files", ALWAYS, "how many"),
-	SHAPE_INT ("bytes", ALWAYS, "how large"),
-	SHAPE_STR ("manifest", SOMETIMES, "hash of its manifest"),
-	SHAPE_TIME("verifiedAt", SOMETIMES, "when it was compared with its manifest"),
-	SHAPE_BOOL("intact", SOMETIMES, "it was as it should be"),
+#define SNAPSHOT_ROW \
+	SHAPE_STR ("id", ALWAYS, "of the snapshot; of a run: the run's"), \
+	SHAPE_STR ("kind", ALWAYS, "run (taken before one), advance (taken when somebody or the server wanted it), ledger (what a restore took away)"), \
+	SHAPE_STR ("environment", SOMETIMES, "where"), \
+	SHAPE_TIME("takenAt", ALWAYS, "when"), \
+	SHAPE_INT ("files", ALWAYS, "how many"), \
+	SHAPE_INT ("bytes", ALWAYS, "how large"), \
+	SHAPE_STR ("manifest", SOMETIMES, "hash of its manifest"), \
+	SHAPE_TIME("verifiedAt", SOMETIMES, "when it was compared with its manifest"), \
+	SHAPE_BOOL("intact", SOMETIMES, "it was as it should be"), \
 	SHAPE_BOOL("pruned", ALWAYS, "it was removed"),
+
+static const struct shape snapshot_row_shape[] = {
+	SNAPSHOT_ROW
 	SHAPE_END
 };
 const struct shape snapshot_list_shape[] = {
 	SHAPE_LIST("snapshots", ALWAYS, snapshot_row_shape, "newest first"),
+	SHAPE_BOOL("sealed", ALWAYS, "they are encrypted at rest"),
 	SHAPE_END
 };
 const struct shape snapshot_shape[] = {
-	SHAPE_STR("id", ALWAYS, "of the snapshot and of its run"),
-	SHAPE_STR("directory", ALWAYS, "where it is kept"),
+	SNAPSHOT_ROW
 	SHAPE_ANY("metadata", ALWAYS, "what it was taken for"),
-	SHAPE_ANY("files", SOMETIMES, "its files with their hashes"),
+	SHAPE_ANY("content", ALWAYS, "what is in it: path, type, mode, size, and where a link leads"),
+	SHAPE_END
+};
+const struct shape snapshot_taken_shape[] = {
+	SHAPE_STR ("id", ALWAYS, "of the snapshot"),
+	SHAPE_STR ("kind", ALWAYS, "advance"),
+	SHAPE_STR ("environment", ALWAYS, "what was captured"),
+	SHAPE_TIME("takenAt", ALWAYS, "when"),
+	SHAPE_INT ("files", ALWAYS, "how many"),
+	SHAPE_INT ("bytes", ALWAYS, "how large"),
+	SHAPE_STR ("manifest", ALWAYS, "hash of its manifest"),
+	SHAPE_BOOL("sealed", ALWAYS, "it is encrypted at rest"),
+	SHAPE_INT ("newFiles", ALWAYS, "how many of them were not kept before"),
+	SHAPE_INT ("newBytes", ALWAYS, "how much room they take"),
+	SHAPE_END
+};
+const struct shape copied_shape[] = {
+	SHAPE_INT ("files", ALWAYS, "how many were sent or fetched"),
+	SHAPE_INT ("bytes", ALWAYS, "how large they are"),
+	SHAPE_INT ("there", ALWAYS, "how many were there already"),
+	SHAPE_INT ("unsealed", ALWAYS, "snapshots that are not sealed, and stay here alone"),
+	SHAPE_BOOL("dryRun", ALWAYS, "or only would be"),
+	SHAPE_END
+};
+const struct shape rotated_shape[] = {
+	SHAPE_INT("version", ALWAYS, "of the present key"),
+	SHAPE_INT("keys", ALWAYS, "how many data keys were wrapped anew"),
 	SHAPE_END
 };
 static const struct shape file_problem_shape[] = {
@@ -372,7 +558,10 @@ const struct shape snapshot_check_shape[] = {
 };
 const struct shape pruned_shape[] = {
 	SHAPE_STRINGS("pruned", ALWAYS, "ids of those that were removed"),
+	SHAPE_STRINGS("deployments", ALWAYS, "ids of deployments whose kept content was removed"),
 	SHAPE_BOOL   ("dryRun", ALWAYS, "or only would be"),
+	SHAPE_INT    ("objects", ALWAYS, "stored objects that nothing needed any more, and that were removed"),
+	SHAPE_INT    ("bytes", ALWAYS, "the room that they took"),
 	SHAPE_END
 };
 const struct shape exported_shape[] = {

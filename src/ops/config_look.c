@@ -201,4 +201,6 @@ void config_look(struct workspace *workspace, struct problems *errors, struct pr
 				look_at_object(&looking, probe->fields, config->config, ".", doc_path(tmp, probes, config->name));
 		}
 	}
+	if (!workspace->project->snapshots.key_count)
+		problems_add(warnings, ERR_INVALID, "snapshots", "snapshots are not encrypted: there is no key in snapshots.seal");
 }

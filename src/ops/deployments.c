@@ -3,6 +3,7 @@
  * Recording observes every component, so that in the common case it needs no arguments, and keeps what a later rollback will need (the configuration's content, a copy of the database): it is too late to
  * look for that when it is needed. The content is kept before the entry is written: a recorded deployment is complete, an interrupted one leaves only an unused directory. */
 #include "ops/answers.h"
+#include "ops/content.h"
 #include "ops/resources.h"
 
 #include <string.h>
@@ -13,12 +14,14 @@
 #include "core/version.h"
 #include "ops/page.h"
 #include "ops/permit.h"
+#include "ops/readiness.h"
 
 #define KEEP_TIMEOUT_MS 300000
 
 struct record_params {
 	const char *environment, *version, *git_sha, *status, *outcome;
 	json_t *component;
+	bool allow_unreachable;
 };
 
 static const struct field record_fields[] = { FIELD_NAME(struct record_params, environment, REQUIRED, "environment that was deployed to"),
@@ -27,6 +30,8 @@ static const struct field record_fields[] = { FIELD_NAME(struct record_params, e
 	FIELD_MAP(struct record_params, component, OPTIONAL, "NAME=REF: version of one component, instead of the observed one"),
 	FIELD_CHOICE(struct record_params, status, OPTIONAL, "passing|failing|unknown", "health evidence that is there already"),
 	FIELD_CHOICE(struct record_params, outcome, DEFAULT("succeeded"), "succeeded|failed", "whether the deployment itself succeeded"),
+	FIELD_BOOL(struct record_params, allow_unreachable, DEFAULT("false"),
+		"it may be that the deployment before it can no longer be returned to: that is noted, and no failure"),
 	FIELD_END };
 
 struct deployment_params {
@@ -76,9 +81,13 @@ static int keep_content(struct op *op, const struct environment *environment, co
 	struct work *works = mem_array(op->ctx, struct work, environment->component_count + 1);
 	const char **names = mem_array(op->ctx, const char *, environment->component_count + 1);
 	struct work_result *results = mem_array(op->ctx, struct work_result, environment->component_count + 1);
+	struct snapshot_metadata metadata = { .id = id, .environment = environment->name, .wall_ms = clock_wall_ms() };
 	size_t count = 0;
 	int r;
 
+	r = content_begin(op, &metadata, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < environment->component_count; i++) {
 		const struct component *component = &environment->components[i];
 		enum driver_kind kind;
@@ -90,11 +99,9 @@ static int keep_content(struct op *op, const struct environment *environment, co
 			return r;
 		if (!keeps)
 			continue;
-		dir = mem_printf(op->ctx, "%s/%s/%s", op->workspace->places.record_root, id, component->name);
-		r = fs_mkdirs_durable(dir, 0700, err);
-		if (r == 0)
-			r = call_component(op->ctx, environment, component, "capture", NULL, NULL, dir, &op->workspace->places,
-				clock_mono_ms(), KEEP_TIMEOUT_MS, &works[count], err);
+		dir = call_content_dir(op->ctx, &op->workspace->places, id, component->name);
+		r = call_component(op->ctx, environment, component, "capture", NULL, NULL, dir, &op->workspace->places, clock_mono_ms(),
+			KEEP_TIMEOUT_MS, &works[count], err);
 		if (r < 0)
 			return err_in(err, "component '%s'", component->name);
 		works[count].id = count;
@@ -107,7 +114,7 @@ static int keep_content(struct op *op, const struct environment *environment, co
 		*err = results[i].err;
 		r = err_in(err, "keeping the content of component '%s'", names[i]);
 	}
-	return r;
+	return r < 0 ? r : content_keep(op, id, err);
 }
 
 static json_t *first_detail(json_t *components, const char *member)
@@ -186,18 +193,35 @@ static void add_warnings(struct op *op, const struct environment *environment, j
 	json_object_set_new(answer, "warnings", warnings);
 }
 
+/* What ran before, by the registry: can it still be returned to when this one is recorded? */
+static int find_former(struct op *op, const struct environment *environment, struct deployment *ret, bool *ret_there, struct err *err)
+{
+	struct err none = ERR_INIT;
+	int r;
+
+	r = store_present(op->workspace->store, op->ctx, environment->name, ret, &none);
+	*ret_there = r == 0;
+	if (r == 0 || r == -ERR_NOT_FOUND)
+		return 0;
+	*err = none;
+	return r;
+}
+
 static int deployments_record(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	const struct record_params *p = params;
 	const char *id = id_new(op->ctx, "dep");
 	struct entry entries[2] = { 0 };
 	struct environment *environment;
-	struct deployment recorded;
+	struct deployment recorded, former;
 	json_t *observed;
+	bool has_former = false;
 	size_t count = 1;
 	int r;
 
 	r = workspace_environment(op->workspace, p->environment, &environment, err);
+	if (r == 0)
+		r = find_former(op, environment, &former, &has_former, err);
 	if (r == 0)
 		r = workspace_observe(op, environment, NULL, &observed, err);
 	if (r == 0)
@@ -219,7 +243,9 @@ static int deployments_record(struct op *op, const void *params, json_t **ret, s
 		return r;
 	*ret = json_keep(op->ctx, deployment_json(&recorded));
 	add_warnings(op, environment, *ret, observed, p->version);
-	return 0;
+	if (has_former)
+		r = readiness_after_record(op, environment, &recorded, &former, observed, p->allow_unreachable, *ret, err);
+	return r;
 }
 
 static int deployments_list(struct op *op, const void *params, json_t **ret, struct err *err)

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "ops/permit.h"
+#include "ops/content.h"
 #include "ops/resources.h"
 
 const struct operation *const operations[] = {
@@ -18,6 +19,7 @@ const struct operation *const operations[] = {
 	&op_deployments_show,
 	&op_deployments_quarantine,
 	&op_deployments_release,
+	&op_readiness_show,
 	&op_plans_create,
 	&op_plans_check,
 	&op_plans_runbook,
@@ -40,11 +42,18 @@ const struct operation *const operations[] = {
 	&op_flags_evaluate,
 	&op_flags_remove,
 	&op_snapshots_list,
+	&op_snapshots_create,
+	&op_snapshots_rotate,
+	&op_snapshots_copy,
+	&op_snapshots_fetch,
 	&op_snapshots_show,
 	&op_snapshots_verify,
 	&op_snapshots_restore,
 	&op_snapshots_export,
 	&op_snapshots_prune,
+	&op_drills_run,
+	&op_drills_list,
+	&op_drills_clean,
 	&op_history_list,
 	&op_audit_verify,
 	&op_audit_search,
@@ -111,11 +120,15 @@ int operation_call(struct op *op, const struct operation *operation, json_t *inp
 	*ret = NULL;
 	fields_parse(op->ctx, operation->fields, object, "", NULL, false, params, problems);
 	r = problems_result(problems, err);
+	if (r < 0) /* all of them, so that they are mended in one go */
+		*ret = json_make(op->ctx, "{s:o}", "errors", problems_errors(problems));
 	if (r == 0)
 		r = op_permit_call(op, operation, object, err);
 	if (r < 0)
 		return r;
 	r = operation->handler(op, params, ret, err);
+	if (op->workspace)
+		content_release(op->workspace);
 #ifdef UNSHIP_FAILPOINTS
 	/* Test builds: what is described is what is answered. */
 	if (r == 0 && operation->answer && shape_check(operation->answer, *ret, err) < 0)

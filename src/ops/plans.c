@@ -11,13 +11,15 @@ struct plans_params {
 	const char *environment, *to, *file;
 	const char **target;
 	json_t *plan_document;
-	bool preserve_data;
+	bool preserve_data, immediate;
 };
 
 static const struct field create_fields[] = { FIELD_NAME(struct plans_params, environment, REQUIRED, "environment to plan for"),
 	FIELD_STR(struct plans_params, to, OPTIONAL, "deployment to return to, by id or version; the last stable one when not given"),
 	FIELD_LIST(struct plans_params, target, OPTIONAL, "only these components"),
-	FIELD_BOOL(struct plans_params, preserve_data, DEFAULT("true"), "keep the databases as they are"), FIELD_END };
+	FIELD_BOOL(struct plans_params, preserve_data, DEFAULT("true"), "keep the databases as they are"),
+	FIELD_BOOL(struct plans_params, immediate, DEFAULT("false"), "stop services at once, without letting them end what they work on"),
+	FIELD_END };
 
 static const struct field file_fields[] = { FIELD_PATH_OR(struct plans_params, file, OPTIONAL, plan_document, "plan file, YAML or JSON"),
 	FIELD_MAP(struct plans_params, plan_document, OPTIONAL, PLAN_DOCUMENT_HELP),
@@ -34,15 +36,15 @@ static int plans_create(struct op *op, const void *params, json_t **ret, struct 
 	struct planning_input input = { .environment = p->environment,
 		.to = p->to,
 		.targets = p->target,
-		.preserve_data = p->preserve_data };
+		.preserve_data = p->preserve_data,
+		.immediate = p->immediate };
 	struct planning *planning = NULL;
 	int r;
 
 	r = planning_make(op, &input, &planning, err);
 	if (r < 0) {
 		if (planning && planning->candidates)
-			*ret = json_make(op->ctx, "{s:s, s:o}", "environment", p->environment, "candidates",
-				planning_candidates_json(planning));
+			*ret = planning_without_target(op, planning);
 		return r;
 	}
 	*ret = planning_json(op, planning);

@@ -11,6 +11,8 @@ extern const struct operation op_versions_list;
 /* deployments.c */
 extern const struct operation op_deployments_record, op_deployments_list, op_deployments_show, op_deployments_quarantine,
 	op_deployments_release;
+/* readiness.c */
+extern const struct operation op_readiness_show;
 /* plans.c */
 extern const struct operation op_plans_create, op_plans_check, op_plans_runbook;
 /* rollbacks.c */
@@ -21,9 +23,13 @@ extern const struct operation op_health_check;
 /* flags.c */
 extern const struct operation op_flags_list, op_flags_set, op_flags_disable_group, op_flags_restore, op_flags_history, op_flags_define,
 	op_flags_show, op_flags_remove, op_flags_evaluate;
+/* copy.c */
+extern const struct operation op_snapshots_copy, op_snapshots_fetch;
 /* snapshots.c */
-extern const struct operation op_snapshots_list, op_snapshots_show, op_snapshots_verify, op_snapshots_restore, op_snapshots_export,
-	op_snapshots_prune;
+extern const struct operation op_snapshots_list, op_snapshots_create, op_snapshots_rotate, op_snapshots_show, op_snapshots_verify,
+	op_snapshots_restore, op_snapshots_export, op_snapshots_prune;
+/* drill.c */
+extern const struct operation op_drills_run, op_drills_list, op_drills_clean;
 /* history.c */
 extern const struct operation op_history_list, op_audit_verify, op_audit_search, op_notifications_list;
 /* people.c */

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/text.h"
+#include "ops/checks.h"
 #include "ops/gate.h"
 #include "ops/page.h"
 #include "ops/permit.h"
@@ -16,7 +17,7 @@ struct rollback_params {
 	const char *environment, *reason, *to, *plan, *plan_hash;
 	const char **target;
 	json_t *plan_document;
-	bool preserve_data, force, dry_run;
+	bool preserve_data, immediate, force, dry_run;
 };
 
 static const struct field create_fields[] = { FIELD_NAME(struct rollback_params, environment, REQUIRED, "environment to take back"),
@@ -27,6 +28,8 @@ static const struct field create_fields[] = { FIELD_NAME(struct rollback_params,
 	FIELD_MAP(struct rollback_params, plan_document, OPTIONAL, PLAN_DOCUMENT_HELP),
 	FIELD_STR(struct rollback_params, plan_hash, OPTIONAL, "run only if plan and observed state still have this hash"),
 	FIELD_BOOL(struct rollback_params, preserve_data, DEFAULT("true"), "keep the databases as they are"),
+	FIELD_BOOL(struct rollback_params, immediate, DEFAULT("false"),
+		"stop services at once, without letting them end what they work on"),
 	FIELD_BOOL(struct rollback_params, force, DEFAULT("false"), "override findings that block; they are kept with the run"),
 	FIELD_BOOL(struct rollback_params, dry_run, DEFAULT("false"), "everything up to the first change"), FIELD_END };
 
@@ -85,11 +88,14 @@ static json_t *request_data(struct op *op, const struct rollback_params *p, cons
 	json_put_str(data, "to", planning->target ? planning->target->id : NULL);
 	json_put_str(data, "reason", p->reason);
 	json_object_set_new(data, "options",
-		json_pack("{s:b, s:b, s:o}", "preserveData", p->preserve_data, "force", p->force, "targets", string_list(p->target)));
+		json_pack("{s:b, s:b, s:b, s:o}", "preserveData", p->preserve_data, "immediate", p->immediate, "force", p->force, "targets",
+			string_list(p->target)));
 	json_object_set_new(data, "context",
 		json_pack("{s:s, s:s, s:s, s:{}}", "environment", p->environment, "trigger", "manual", "triggeredBy", op->actor,
 			"metadata"));
 	json_object_set_new(data, "findings", findings_json(planning->findings));
+	if (p->force)
+		json_object_set_new(data, "overrides", findings_blocking_names(planning->findings));
 	json_put(data, "observed", planning->observed);
 	return data;
 }
@@ -97,13 +103,15 @@ static json_t *request_data(struct op *op, const struct rollback_params *p, cons
 static int refuse(struct op *op, const struct rollback_params *p, const struct planning *planning, struct err *err)
 {
 	size_t blocking = findings_blocking(planning->findings);
-	const struct finding *first = NULL;
+	const char *first = planning_first_blocking(op->ctx, planning->findings);
+	bool schema = false;
 
-	for (size_t i = 0; i < planning->findings->count && !first; i++)
-		if (!planning->findings->list[i].passed && planning->findings->list[i].severity == SEVERITY_ERROR)
-			first = &planning->findings->list[i];
-	err_set(err, ERR_REFUSED, "%s%s%s%s", first && first->component ? first->component : "", first && first->component ? ": " : "",
-		first ? first->message : "refused", blocking > 1 ? " (and more findings)" : "");
+	for (size_t i = 0; i < planning->findings->count; i++)
+		schema |= check_blocks_target(&planning->findings->list[i]) &&
+			!strcmp(planning->findings->list[i].name, "schema_compatibility");
+	err_set(err, ERR_REFUSED, "%s%s%s", first ? first : "refused",
+		blocking > 1 ? mem_printf(op->ctx, " (and %s)", text_count(op->ctx, blocking - 1, "other finding")) : "",
+		schema && planning->preserve_data ? "; --no-preserve-data takes the data back as well" : "");
 	return run_refuse(op, "rollbacks.create", p->environment, p->reason, json_keep(op->ctx, findings_json(planning->findings)), err);
 }
 
@@ -147,6 +155,7 @@ static int rollbacks_create(struct op *op, const void *params, json_t **ret, str
 		.plan_file = p->plan,
 		.plan_document = p->plan_document,
 		.preserve_data = p->preserve_data,
+		.immediate = p->immediate,
 	};
 	struct planning *planning = NULL;
 	struct environment *environment;
@@ -162,13 +171,16 @@ static int rollbacks_create(struct op *op, const void *params, json_t **ret, str
 		return r;
 	r = planning_make(op, &input, &planning, err);
 	if (r < 0) {
-		if (planning && planning->candidates)
-			*ret = json_make(op->ctx, "{s:s, s:o}", "environment", p->environment, "candidates",
-				planning_candidates_json(planning));
+		if (planning && planning->problems)
+			*ret = json_make(op->ctx, "{s:O}", "errors", planning->problems);
+		else if (planning && planning->candidates)
+			*ret = planning_without_target(op, planning);
 		return r;
 	}
 	*ret = planning_json(op, planning);
 	json_put_flag(*ret, "dryRun", p->dry_run);
+	if (p->force) /* said before it is agreed to: what is overridden, by name */
+		json_object_set_new(*ret, "overrides", findings_blocking_names(planning->findings));
 	r = judge_plan(op, p, planning, err);
 	if (r < 0 || p->dry_run)
 		return r;

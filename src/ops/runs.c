@@ -14,7 +14,8 @@
 #include "core/steptype.h"
 #include "ops/gate.h"
 #include "ops/notify.h"
-#include "snapshot/snapshot.h"
+#include "ops/content.h"
+#include "snapshot/project_files.h"
 
 #define NOTIFY_PATIENCE_MS 5000
 #define HAND_OVER_MS       1000
@@ -89,20 +90,20 @@ int run_request(struct op *op, const struct environment *environment, json_t *da
 static int seal_snapshot(void *user, const struct run *run, json_t *details, struct err *err)
 {
 	const struct carrier *carrier = user;
-	const struct call_places *places = &carrier->op->workspace->places;
-	struct folder_summary summary;
+	struct workspace *workspace = carrier->op->workspace;
+	struct snapshot_summary summary;
+	struct snapshot_store *store;
 	int r;
 
-	r = folder_add_project(places->snapshot_root, run->id, run->environment, places->project_dir,
-		json_object_get(run->requested, "observed"), err);
+	r = content_store(workspace, &store, err);
 	if (r == 0)
-		r = folder_seal(places->snapshot_root, run->id, &summary, err);
-	if (r < 0)
-		return r;
-	json_put_int(details, "files", summary.files);
-	json_put_int(details, "bytes", summary.bytes);
-	json_put_str(details, "manifest", summary.manifest);
-	return 0;
+		r = snapshot_add_project(mem_printf(store, "%s/%s", workspace->places.open_root, run->id), run->environment,
+			workspace->places.project_dir, json_object_get(run->requested, "observed"), err);
+	if (r == 0)
+		r = snapshot_seal(store, run->id, &summary, err);
+	if (r == 0)
+		content_describe(&summary, details);
+	return r;
 }
 
 struct gathered {
@@ -135,7 +136,7 @@ static bool is_partial(const struct run *run)
 static int record_mixture(struct carrier *carrier, const void *ctx, const struct run *run, struct gathered *gathered, struct err *err)
 {
 	struct store *store = carrier->op->workspace->store;
-	const char *root = carrier->op->workspace->places.record_root, *id = id_new(ctx, "dep"), *name;
+	const char *id = id_new(ctx, "dep"), *name;
 	struct deployment from, to;
 	json_t *components, *value;
 	void *iterator;
@@ -145,7 +146,8 @@ static int record_mixture(struct carrier *carrier, const void *ctx, const struct
 	if (r == 0)
 		r = store_deployment(store, ctx, run->to, &to, err);
 	if (r == 0)
-		r = fs_mkdirs(mem_printf(ctx, "%s/%s", root, id), 0700, err);
+		r = content_begin(carrier->op,
+			&(struct snapshot_metadata){ .id = id, .environment = run->environment, .wall_ms = clock_wall_ms() }, err);
 	if (r < 0)
 		return r;
 	components = json_keep(ctx, json_deep_copy(from.components));
@@ -157,11 +159,13 @@ static int record_mixture(struct carrier *carrier, const void *ctx, const struct
 			taken_back = !strcmp(*touched, name);
 		if (taken_back && json_object_get(to.components, name))
 			json_object_set(components, name, json_object_get(to.components, name));
-		r = fs_symlink_atomic(mem_printf(ctx, "../%s/%s", taken_back ? to.id : from.id, name),
-			mem_printf(ctx, "%s/%s/%s", root, id, name), err);
+		r = content_adopt(carrier->op, id, taken_back ? to.id : from.id, name, err);
 		if (r < 0)
 			return r;
 	}
+	r = content_keep(carrier->op, id, err);
+	if (r < 0)
+		return r;
 	gather(ctx, gathered, run, ENTRY_DEPLOYMENT_RECORDED,
 		json_make(ctx, "{s:{s:s, s:s, s:s*, s:O, s:s, s:s, s:s}}", "deployment", "id", id, "version",
 			mem_printf(ctx, "%s+partial-%s", from.version, to.version), "gitSha", from.git_sha, "components", components,
@@ -191,7 +195,7 @@ static int accompany_end(void *user, const void *ctx, const struct run *run, con
 {
 	struct carrier *carrier = user;
 	struct gathered gathered = { 0 };
-	json_t *probes = health_evidence(run);
+	json_t *probes = health_evidence(run), *ledger;
 	enum run_status status;
 	int r;
 
@@ -215,11 +219,28 @@ static int accompany_end(void *user, const void *ctx, const struct run *run, con
 					mem_printf(ctx, "rolled back from: %s", run->reason)));
 		}
 	}
+	r = content_keep_ledger(carrier->op, ctx, run, &ledger, err);
+	if (r < 0)
+		return r;
+	if (ledger)
+		gather(ctx, &gathered, run, ENTRY_SNAPSHOT_TAKEN, ledger);
 	notify_entries(ctx, carrier->environment, status == RUN_COMPLETED ? "completed" : "failed", run->id, run->actor,
 		outcome_sentence(ctx, run, status), NULL, &gathered.list, &gathered.count);
 	*ret = gathered.list;
 	*ret_count = gathered.count;
 	return 0;
+}
+
+static int resolve_call(void *user, const struct run *run, json_t *request, struct err *err)
+{
+	struct carrier *carrier = user;
+
+	return content_resolve(carrier->op, carrier->environment, request, err);
+}
+
+static int lay_out_call(void *user, json_t *request, struct err *err)
+{
+	return content_lay_out(((struct carrier *)user)->op->workspace, request, err);
 }
 
 static void forward_watch(void *user, const struct run *run, const struct entry *entry, const struct run_step *step, double share,
@@ -270,7 +291,7 @@ int run_outcome(json_t *answer, struct err *err)
 static int begin_snapshot(struct op *op, const char *run_id, const struct environment *environment, struct err *err)
 {
 	struct entry_filter filter = { .run = run_id, .kind = ENTRY_RUN_REQUESTED, .limit = 1 };
-	struct folder_metadata metadata = { .run_id = run_id, .environment = environment->name };
+	struct snapshot_metadata metadata = { .id = run_id, .environment = environment->name };
 	struct entry *requested;
 	size_t count;
 	int r;
@@ -284,7 +305,7 @@ static int begin_snapshot(struct op *op, const char *run_id, const struct enviro
 	metadata.from = json_str(requested[0].data, "from", NULL);
 	metadata.to = json_str(requested[0].data, "to", NULL);
 	metadata.preserve_data = json_flag(json_object_get(requested[0].data, "options"), "preserveData", true);
-	return folder_begin(op->workspace->places.snapshot_root, &metadata, err);
+	return content_begin(op, &metadata, err);
 }
 
 /* Whoever it was handed to holds it in a moment; until then an answer would say that nobody carries it out. */
@@ -342,6 +363,8 @@ int run_carry_out(struct op *op, const struct environment *environment, const ch
 		.actor = op->actor,
 		.boot = boot_id(op->ctx),
 		.seal = seal_snapshot,
+		.resolve = resolve_call,
+		.lay_out = lay_out_call,
 		.accompany = accompany_end,
 		.watch = forward_watch,
 		.interrupted = forward_interrupted,
@@ -363,6 +386,7 @@ int run_carry_out(struct op *op, const struct environment *environment, const ch
 			return r;
 	}
 	r = runner_run(&runner, op->ctx, run_id, &run, err);
+	content_release(op->workspace);
 	if (notifier)
 		notifier_stop(notifier, NOTIFY_PATIENCE_MS);
 	if (r < 0)

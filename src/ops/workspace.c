@@ -58,8 +58,7 @@ int workspace_open(const void *ctx, const char *dir, const struct catalogue *cat
 	workspace->catalogue = catalogue;
 	workspace->places.project_dir = workspace->dir;
 	workspace->places.state_dir = fs_join(workspace, workspace->dir, STATE_DIR);
-	workspace->places.snapshot_root = fs_join(workspace, workspace->places.state_dir, "rollback-snapshots");
-	workspace->places.record_root = fs_join(workspace, workspace->places.state_dir, "recorded");
+	workspace->places.open_root = fs_join(workspace, workspace->places.state_dir, "open");
 	workspace->places.store = fs_join(workspace, workspace->places.state_dir, "unship.db");
 	r = process_executor_new(workspace, catalogue, &workspace->executor, err);
 	if (r < 0) {

@@ -55,6 +55,10 @@ struct workspace {
 	struct store *store;       /* NULL until needed: workspace_store */
 	struct executor *executor; /* process executor of this thread */
 	struct call_places places;
+	struct snapshot_store *snapshots; /* NULL until needed: content_store */
+	char **held;                      /* what is laid out of these ids is used (content.h) */
+	size_t held_count;
+	int open_lock;
 	json_t *described; /* what unship-driver-NAME in PATH said of themselves, by name; NULL: none was asked yet */
 	/* Given to the store when it is opened (store.h); NULL: nobody is told. */
 	void (*committed)(void *user, int64_t took_us);

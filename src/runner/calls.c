@@ -122,6 +122,44 @@ static bool is_called_off(const struct active *a, const struct decision *decisio
 	return a->run->restoring && (decision->verb == VERB_APPLY || decision->verb == VERB_CAPTURE);
 }
 
+struct layout {
+	struct runner *runner;
+	json_t *request;
+	bool failed; /* the laying out itself, not the claim */
+};
+
+static int lay_out_in_background(void *user, struct err *err)
+{
+	struct layout *layout = user;
+	int r = layout->runner->lay_out(layout->runner->user, layout->request, err);
+
+	layout->failed = r < 0;
+	return r;
+}
+
+/* What the call reads is laid out. *why: that cannot be done, and the call is not made; an error: the claim is lost. */
+static int make_ready(struct active *a, struct work *work, struct err *why, struct err *err)
+{
+	struct layout layout = { .runner = a->runner, .request = work->request };
+	int64_t before_ms = active_mono(a);
+	struct err trouble = ERR_INIT;
+	int r;
+
+	if (!a->runner->resolve)
+		return 0;
+	r = a->runner->resolve(a->runner->user, a->run, work->request, why);
+	if (r <= 0)
+		return 0;
+	r = active_in_background(a, lay_out_in_background, &layout, &trouble);
+	if (r < 0 && !layout.failed) {
+		*err = trouble;
+		return r;
+	}
+	*why = trouble;
+	work->deadline_ms += active_mono(a) - before_ms;
+	return 0;
+}
+
 int active_call(struct active *a, const struct decision *decision, struct err *err)
 {
 	struct run_step *step = decision->step;
@@ -149,8 +187,12 @@ int active_call(struct active *a, const struct decision *decision, struct err *e
 		return 0;
 	}
 	flight.target = json_object_get(work.request, "target");
-	r = active_start(a, &work, &flight, &why);
-	if (r < 0) {
+	r = make_ready(a, &work, &why, err);
+	if (r < 0)
+		return r;
+	if (why.code == ERR_NONE)
+		r = active_start(a, &work, &flight, &why);
+	if (why.code != ERR_NONE) {
 		not_made(a, decision, &why, true);
 		return 0;
 	}

@@ -40,6 +40,8 @@ static bool is_wanted(const struct probe_config *probe, json_t *parameters)
 
 	if (names)
 		return is_listed(names, probe->name);
+	if (probe->external) /* asked before a rollback: after it, it says nothing of it */
+		return false;
 	return !components || !probe->component || is_listed(components, probe->component);
 }
 

@@ -95,6 +95,9 @@ void active_outcome(struct active *a, struct run_step *step, enum verb verb, enu
 	bool retryable, json_t *extra);
 bool active_has_flight(const struct active *a, const struct run_step *step);
 
+/* background.c: does the work in a thread and keeps the claim meanwhile. Returns what the work returned, or why the claim was lost. */
+must_check int active_in_background(struct active *a, int (*work)(void *user, struct err *err), void *user, struct err *err);
+
 /* health.c: health steps. */
 void health_begin(struct active *a, struct run_step *step);
 must_check int health_tick(struct active *a, struct err *err);

@@ -736,53 +736,132 @@ int executor_call(struct executor *executor, const void *ctx, const struct work 
 	return -(int)err->code;
 }
 
+#define INTERRUPT_LOOK_MS 200
+
+struct executor_calls {
+	struct executor *executor;
+	struct work *works;
+	struct work_result *results;
+	bool *flying;
+	size_t count, next, room, flights; /* next: the first that is not begun */
+};
+
 /* Ends and forgets what is in flight. */
-static void abandon(struct executor *executor, size_t count)
+static void abandon(struct executor_calls *calls)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct executor *executor = calls->executor;
 	struct work_result unused;
 	struct err ignored = ERR_INIT;
 	int64_t limit = executor->ops->mono_ms(executor) + TERM_TO_KILL_MS + KILL_TO_GIVEUP_MS;
-	size_t left = count;
 
-	for (uint64_t id = 0; id < count; id++)
-		executor->ops->stop(executor, id);
-	while (left > 0 && executor->ops->mono_ms(executor) < limit && executor->ops->wait(executor, ctx, limit, &unused, &ignored) > 0)
-		left--;
+	for (uint64_t id = 0; id < calls->next; id++)
+		if (calls->flying[id])
+			executor->ops->stop(executor, id);
+	while (calls->flights > 0 && executor->ops->mono_ms(executor) < limit &&
+		executor->ops->wait(executor, ctx, limit, &unused, &ignored) > 0)
+		calls->flights--;
+	calls->flights = 0;
+}
+
+static int calls_free(struct executor_calls *calls)
+{
+	if (calls->flights > 0)
+		abandon(calls);
+	return 0;
+}
+
+struct executor_calls *executor_calls_new(const void *ctx, struct executor *executor)
+{
+	struct executor_calls *calls = mem_zero(ctx, struct executor_calls);
+
+	calls->executor = executor;
+	talloc_set_destructor(calls, calls_free);
+	return calls;
+}
+
+static void begin_next(struct executor_calls *calls)
+{
+	struct executor *executor = calls->executor;
+
+	while (calls->next < calls->count && calls->flights < PROCESS_EXECUTOR_PARALLEL) {
+		struct work_result *result = &calls->results[calls->next];
+
+		calls->flying[calls->next] = executor->ops->start(executor, &calls->works[calls->next], &result->err) == 0;
+		if (calls->flying[calls->next])
+			calls->flights++;
+		else
+			result->logs = json_keep(calls, json_array());
+		calls->next++;
+	}
+}
+
+size_t executor_calls_add(struct executor_calls *calls, const struct work *work)
+{
+	size_t index = calls->count;
+
+	if (index == calls->room) {
+		calls->room = MAX(calls->room * 2, (size_t)16);
+		calls->works = mem_resize(calls, calls->works, struct work, calls->room);
+		calls->results = mem_resize(calls, calls->results, struct work_result, calls->room);
+		calls->flying = mem_resize(calls, calls->flying, bool, calls->room);
+	}
+	calls->works[index] = *work;
+	calls->works[index].id = index;
+	json_keep(calls, json_incref(work->request));
+	calls->results[index] = (struct work_result){ .id = index };
+	calls->flying[index] = false;
+	calls->count++;
+	begin_next(calls);
+	return index;
+}
+
+int executor_calls_end(struct executor_calls *calls, struct err *err)
+{
+	struct executor *executor = calls->executor;
+	int r;
+
+	while (calls->next < calls->count || calls->flights > 0) {
+		struct work_result result;
+
+		begin_next(calls);
+		if (!calls->flights)
+			continue;
+		/* Every work has its own deadline, after which it ends by itself: this is only how often to look. */
+		r = executor->ops->wait(executor, calls,
+			executor->ops->mono_ms(executor) + (executor->interrupted ? INTERRUPT_LOOK_MS : 60000), &result, err);
+		if (executor->interrupted && executor->interrupted(executor->interrupted_user))
+			r = err_set(err, ERR_CANCELLED, "interrupted");
+		if (r < 0) {
+			abandon(calls);
+			return r;
+		}
+		if (r == 0)
+			continue;
+		assert_always(result.id < calls->count && calls->flying[result.id]);
+		calls->results[result.id] = result;
+		calls->flying[result.id] = false;
+		calls->flights--;
+	}
+	return 0;
+}
+
+const struct work_result *executor_calls_result(const struct executor_calls *calls, size_t index)
+{
+	assert_always(index < calls->next && !calls->flying[index]);
+	return &calls->results[index];
 }
 
 int executor_call_all(struct executor *executor, const void *ctx, const struct work *works, size_t count, struct work_result *ret,
 	struct err *err)
 {
-	size_t next = 0, flying = 0;
+	struct executor_calls *calls = executor_calls_new(ctx, executor);
 	int r;
 
-	while (next < count || flying > 0) {
-		struct work_result result;
-
-		if (next < count && flying < PROCESS_EXECUTOR_PARALLEL) {
-			struct work work = works[next];
-
-			work.id = next;
-			ret[next] = (struct work_result){ .id = next };
-			if (executor->ops->start(executor, &work, &ret[next].err) < 0)
-				ret[next].logs = json_keep(ctx, json_array());
-			else
-				flying++;
-			next++;
-			continue;
-		}
-		/* Every work has its own deadline, after which it ends by itself: this is only how often to look. */
-		r = executor->ops->wait(executor, ctx, executor->ops->mono_ms(executor) + 60000, &result, err);
-		if (r < 0) {
-			abandon(executor, next);
-			return r;
-		}
-		if (r == 0)
-			continue;
-		assert_always(result.id < count);
-		ret[result.id] = result;
-		flying--;
-	}
-	return 0;
+	for (size_t i = 0; i < count; i++)
+		executor_calls_add(calls, &works[i]);
+	r = executor_calls_end(calls, err);
+	for (size_t i = 0; i < count; i++)
+		ret[i] = calls->results[i];
+	return r;
 }

@@ -20,6 +20,18 @@ bool process_executor_external(struct executor *executor, const char *driver);
 /* One piece of work, from start to end. 0: *ret has a result; negative: it failed, and why is in `err` (and in ret->err, with
  * ret->logs). Nothing else may be in flight on this executor. */
 must_check int executor_call(struct executor *executor, const void *ctx, const struct work *work, struct work_result *ret, struct err *err);
+/* Work that is begun bit by bit, so that the caller can do something else meanwhile. Nothing else may be in flight on the executor until
+ * the end. At most PROCESS_EXECUTOR_PARALLEL are at work at once; the others are begun at the end. */
+struct executor_calls;
+struct executor_calls *executor_calls_new(const void *ctx,
+	struct executor *executor); /* freed before its end: what is at work is stopped */
+/* Which result will be its own: 0, 1, 2... Never waits. The request is kept, the rest of `work` copied. */
+size_t executor_calls_add(struct executor_calls *calls, const struct work *work);
+/* Waits for all that were added; more may be added afterwards. Negative only when the executor is broken. */
+must_check int executor_calls_end(struct executor_calls *calls, struct err *err);
+/* What came of it; after the end. A failed one has no result and its error in `err`. Never NULL. */
+const struct work_result *executor_calls_result(const struct executor_calls *calls, size_t index);
+
 /* Many at once, each within its own deadline. ret[i] is what came of works[i] (id is i); a failed one has no result and its error in
  * ret[i].err. Negative only when the executor is broken. */
 must_check int executor_call_all(struct executor *executor, const void *ctx, const struct work *works, size_t count,

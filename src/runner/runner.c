@@ -118,14 +118,35 @@ static int end_if_nobody_objects(struct active *a, enum run_status status, struc
 	return end_run(a, status, a->run->code, a->run->message, err);
 }
 
+struct sealing {
+	struct active *active;
+	json_t *details;
+	bool refused; /* by the hook, not by a lost claim */
+};
+
+static int seal_in_background(void *user, struct err *err)
+{
+	struct sealing *sealing = user;
+	struct runner *runner = sealing->active->runner;
+	int r = runner->seal(runner->user, sealing->active->run, sealing->details, err);
+
+	sealing->refused = r < 0;
+	return r;
+}
+
 static int seal(struct active *a, struct err *err)
 {
 	struct runner *runner = a->runner;
 	json_t *details = json_make(a->ctx, "{s:s}", "snapshot", a->run->id);
+	struct sealing sealing = { .active = a, .details = details };
 	struct err why = ERR_INIT;
-	int r;
+	int r = runner->seal ? active_in_background(a, seal_in_background, &sealing, &why) : 0;
 
-	if (runner->seal && runner->seal(runner->user, a->run, details, &why) < 0) {
+	if (r < 0 && !sealing.refused) {
+		*err = why;
+		return r;
+	}
+	if (r < 0) {
 		/* Without a snapshot there is no way back, so there is no way forward either. */
 		err_in(&why, "the snapshot could not be written");
 		return end_run(a, RUN_REFUSED, why.code, mem_strdup(a->ctx, why.text), err);

@@ -24,8 +24,12 @@ struct runner {
 		boot; /* which start of the machine this is; NULL: not known. A run that is taken up after another one looks again at the services that it started */
 	int64_t lease_ms;          /* default 15 s */
 	int64_t store_patience_ms; /* default 30 s */
-	/* Writes the snapshot's manifest and makes it durable; fills details for snapshot.taken ({files, bytes, manifest}). */
+	/* Takes what was captured into the snapshot store, durably; fills details for snapshot.taken ({files, bytes, manifest}). On a thread of its own: it may take long, and touches no journal. */
 	int (*seal)(void *user, const struct run *run, json_t *details, struct err *err);
+	/* Before a call is made: completes its request with what only the registry knows (where the content of a version is kept). 1: what it reads must be laid out first, 0: all is there. May be NULL. */
+	int (*resolve)(void *user, const struct run *run, json_t *request, struct err *err);
+	/* Lays out what the request reads (sourceDir, sources, snapshotDir). On a thread of its own, as seal. NULL only when resolve is. */
+	int (*lay_out)(void *user, json_t *request, struct err *err);
 	/* Entries that belong to the end of the run (what it means for deployments, who is told): appended in the same transaction as run.ended, after it. `ended` is that entry. *ret in ctx. May be NULL. */
 	int (*accompany)(void *user, const void *ctx, const struct run *run, const struct entry *ended, struct entry **ret,
 		size_t *ret_count, struct err *err);

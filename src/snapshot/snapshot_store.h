@@ -6,12 +6,13 @@
  *         manifest                             every file, link and folder with mode, size, sum and object; sealed like them
  *         commit                               written last: hash of the manifest and of metadata.json, id, project, and a keyed sum over these. Without it there is no snapshot.
  *     .deployments/recorded/{id}/              the same for what was kept with a deployment (dep-...)
- *     .deployments/snapshot-store/objects/     content by its keyed BLAKE2b
+ *     .deployments/snapshot-store/objects/     content by its keyed BLAKE2b, as it is
+ *     .deployments/snapshot-store/sealed/      the same under a key
  *     .deployments/snapshot-store/keys/        data keys, each wrapped by a version of the master key
  *     .deployments/snapshot-store/cache/       what is known of files that were read before; may be removed at any time
  *     .deployments/open/{id}/                  in clear, for the drivers, while a run needs it
  *
- * Sealed, an object is zstd in a libsodium secretstream under the data key of the snapshot that stored it first; larger files are lists of segments. Unsealed (no key), an object is the file itself, so the
+ * Sealed, an object is zstd in a libsodium secretstream under the data key of the snapshot that stored it first; files of more than 4 MiB are cut into segments, which the manifest lists. Unsealed (no key), an object is the file itself, so the
  * names can be read as they are. Content that is there is not stored again, and a file whose size, mtime, ctime and inode are as the cache knows them is not read again.
  *
  * Write order: objects, manifest and names, (all flushed) commit, (flushed). Readers need the commit; what an interruption left is removed by snapshot_sweep.
@@ -42,7 +43,7 @@ struct snapshot_store_options {
 };
 
 struct snapshot_store;
-/* Makes nothing on disk but at the first snapshot. ERR_SECRET-like errors say which key version is missing or wrong. */
+/* Makes nothing on disk but at the first snapshot. ERR_INVALID: a secret is too short; ERR_FORBIDDEN: it is another one than was used, or a version that is needed was not given. */
 must_check int snapshot_store_open(const void *ctx, const struct snapshot_store_options *options, struct snapshot_store **ret,
 	struct err *err);
 bool snapshot_store_sealed(const struct snapshot_store *store);
@@ -53,9 +54,10 @@ struct snapshot_metadata {
 	bool preserve_data;
 };
 struct snapshot_summary {
-	int64_t files, bytes;         /* of the content */
-	int64_t new_files, new_bytes; /* of what was not there before; bytes as stored */
-	char manifest[65];            /* BLAKE2b-256 of the manifest in clear */
+	int64_t files, bytes;           /* of the content */
+	int64_t new_files, new_bytes;   /* of what was not there before; bytes as stored */
+	int64_t read_files, read_bytes; /* of what had to be read, because the cache did not know it; of snapshot_seal alone */
+	char manifest[65];              /* BLAKE2b-256 of the manifest in clear */
 	bool sealed;
 };
 
@@ -66,10 +68,13 @@ must_check int snapshot_add_tree(struct snapshot_store *store, const char *id, c
 /* Takes what is in open/{id}, and what was added, into the store; commits. Safe to repeat at any point of death: what is committed is only verified (by its commit). open/{id} stays. */
 must_check int snapshot_seal(struct snapshot_store *store, const char *id, struct snapshot_summary *ret, struct err *err);
 /* Lays the content out in clear below open/{id}/, all of it (path NULL) or one folder or file ("state/component-api"), verified; nothing when it is there already from this start of the machine.
- * *ret (may be NULL): the absolute path. ERR_NOT_FOUND, ERR_CORRUPT. */
+ * *ret (may be NULL): the absolute path. ERR_NOT_FOUND, ERR_CORRUPT, ERR_REFUSED (of another project), ERR_FORBIDDEN (its key is missing). */
 must_check int snapshot_open(struct snapshot_store *store, const void *ctx, const char *id, const char *path, char **ret, struct err *err);
 /* Removes open/{id}. */
 must_check int snapshot_close(struct snapshot_store *store, const char *id, struct err *err);
+
+/* Makes the names of a snapshot anew, for one that was fetched from a copy. ERR_CORRUPT when objects are missing. */
+must_check int snapshot_name(struct snapshot_store *store, const char *id, struct err *err);
 
 /* All of it: every object read, opened and compared; or a share of the objects (0..1), another one each time. ERR_CORRUPT names the first that is not as it was; *ret_problems: [{path, problem}], in ctx. */
 must_check int snapshot_verify(struct snapshot_store *store, const void *ctx, const char *id, double share, struct snapshot_summary *ret,

@@ -22,6 +22,7 @@
 	X(reference_name_to_id) X(reference_next) X(reference_symbolic_target) X(reference_target) X(reference_type) \
 	X(repository_commondir) X(repository_free) X(repository_is_bare) X(repository_is_empty) X(repository_is_shallow) X(repository_odb) \
 	X(repository_open_ext) X(repository_path) X(repository_workdir) X(revparse_single) \
+	X(revwalk_free) X(revwalk_hide) X(revwalk_new) X(revwalk_next) X(revwalk_push) X(revwalk_sorting) \
 	X(tag_message) X(tag_tagger) \
 	X(tree_entry_byindex) X(tree_entry_bypath) X(tree_entry_filemode) X(tree_entry_free) X(tree_entry_id) X(tree_entry_name) \
 	X(tree_entry_type) X(tree_entrycount) X(tree_free) X(tree_id) X(tree_lookup)

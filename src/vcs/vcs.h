@@ -119,6 +119,14 @@ must_check int vcs_metadata(const void *ctx, struct vcs *vcs, const char *ref, j
  * [...], "changed": [{"path","from","to"}]}}; a changed configuration file also tells "keysAppeared" and "keysVanished". New reference. */
 json_t *vcs_metadata_difference(json_t *from, json_t *to);
 
+/* What lies between two commits (refs as in vcs_resolve), as whoever goes from the one to the other sees it; kept in ctx:
+ *   {"from","to": SHAs, "removed": {"count", "commits": [{"sha","subject","author","date"}], "more"}, "added": {the same},
+ *    "files": {"count","names","more"}}
+ * "removed": commits that `from` has and `to` has not, newest first; "added": the other way round. At most `commits` and `names` are listed, and VCS_BETWEEN_MAX counted. */
+#define VCS_BETWEEN_MAX 100000u
+must_check int vcs_between(const void *ctx, struct vcs *vcs, const char *from, const char *to, size_t commits, size_t names, json_t **ret,
+	struct err *err);
+
 /* Writes the tree of a commit (40 digits), or its folder `subdir` (may be NULL), into `dir`, which must not exist. Durable at return.
  * Refuses submodules, Git LFS pointers, names that are none,
  * links that lead outside. *ret_files: how many were written. `tick` is called now and then with that number; may be NULL. */

@@ -145,7 +145,7 @@ static void *live(void *user)
 		.journal = &actor->journal.base,
 		.executor = &actor->executor.base,
 		.environment = &world->environment,
-		.places = { .project_dir = "/p", .state_dir = "/p/s", .store = "sim", .snapshot_root = "/s", .record_root = "/r" },
+		.places = { .project_dir = "/p", .state_dir = "/p/s", .store = "sim", .open_root = "/s" },
 		.actor = "sim",
 		.seal = seal,
 		.interrupted = is_dead,

@@ -176,7 +176,9 @@ static void finish(struct cli *cli, json_t *answer, const struct err *err, bool 
 		json_decref(document);
 		return;
 	}
-	if (answer && cli->command && cli->command->render)
+	if (failed && json_object_get(answer, "errors"))
+		print_errors(cli, json_object_get(answer, "errors"));
+	else if (answer && cli->command && cli->command->render)
 		cli->command->render(cli, answer, failed ? err : NULL);
 	else if (answer)
 		render_json(cli, answer, failed ? err : NULL);
@@ -320,5 +322,7 @@ int cli_main(const struct catalogue *catalogue, int argc, char **argv)
 	}
 	if (r == 0 && waits_for_approval(answer))
 		return err_info(ERR_REFUSED)->exit_code;
+	if (r == 0 && json_object_get(answer, "unreachable") && !json_flag(json_object_get(answer, "unreachable"), "allowed", false))
+		return EXIT_UNREACHABLE;
 	return r < 0 ? err_info(err.code)->exit_code : 0;
 }

@@ -5,6 +5,9 @@
 
 #include "ops/operation.h"
 
+/* `record` did what it was asked for, and the deployment before can no longer be returned to: no failure, and nothing that a pipeline should pass over. Beside the codes of base/errors.def. */
+#define EXIT_UNREACHABLE 7
+
 struct cli {
 	void *ctx;
 	const struct catalogue *catalogue;
@@ -70,8 +73,10 @@ must_check int ask_secret(const struct cli *cli, const char *question, bool twic
 void out_table(const struct cli *cli, const char *const *header, const char *const *cells, size_t columns, size_t rows);
 
 /* render_*.c */
-void print_warnings(struct cli *cli, json_t *answer); /* to stderr: "warnings" of the answer */
-void print_problems(struct cli *cli, json_t *answer); /* to stderr: "problems" of a file */
+void print_warnings(struct cli *cli, json_t *answer);                        /* to stderr: "warnings" of the answer */
+void print_sentences(struct cli *cli, const char *title, json_t *sentences); /* with a title, unless there are none */
+void print_errors(struct cli *cli, json_t *errors);                          /* to stderr: "errors" of an input that is not valid */
+void print_problems(struct cli *cli, json_t *answer);                        /* to stderr: "problems" of a file */
 void render_json(struct cli *cli, json_t *answer, const struct err *err);
 void render_plan(struct cli *cli, json_t *answer, const struct err *err);
 void render_plan_check(struct cli *cli, json_t *answer, const struct err *err);
@@ -80,12 +85,19 @@ void render_run(struct cli *cli, json_t *answer, const struct err *err);
 void render_runs(struct cli *cli, json_t *answer, const struct err *err);
 void render_deployments(struct cli *cli, json_t *answer, const struct err *err);
 void render_deployment(struct cli *cli, json_t *answer, const struct err *err);
+void render_readiness(struct cli *cli, json_t *answer, const struct err *err);
 void render_health(struct cli *cli, json_t *answer, const struct err *err);
 void render_flags(struct cli *cli, json_t *answer, const struct err *err);
 void render_flag(struct cli *cli, json_t *answer, const struct err *err);
 void render_flag_history(struct cli *cli, json_t *answer, const struct err *err);
 void render_snapshots(struct cli *cli, json_t *answer, const struct err *err);
 void render_snapshot(struct cli *cli, json_t *answer, const struct err *err);
+void render_snapshot_taken(struct cli *cli, json_t *answer, const struct err *err);
+void render_copied(struct cli *cli, json_t *answer, const struct err *err);
+void render_rotated(struct cli *cli, json_t *answer, const struct err *err);
+void render_drill(struct cli *cli, json_t *answer, const struct err *err);
+void render_drills(struct cli *cli, json_t *answer, const struct err *err);
+void render_drills_cleaned(struct cli *cli, json_t *answer, const struct err *err);
 void render_history(struct cli *cli, json_t *answer, const struct err *err);
 void render_audit(struct cli *cli, json_t *answer, const struct err *err);
 void render_entries(struct cli *cli, json_t *answer, const struct err *err);

@@ -192,6 +192,8 @@ static char *command_line(struct cli *cli, const json_t *answer, const char *fil
 			line = mem_appendf(line, " --target %s", shell_word(cli->ctx, json_string_value(target)));
 	if (!json_flag(cli->input, "preserveData", true))
 		line = mem_append(line, " --no-preserve-data");
+	if (json_flag(cli->input, "immediate", false))
+		line = mem_append(line, " --immediate");
 	return mem_appendf(line, " --plan-hash %s --reason '...'", get(answer, "planHash"));
 }
 

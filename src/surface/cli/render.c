@@ -41,6 +41,22 @@ void print_problems(struct cli *cli, json_t *answer)
 		cli->summary = mem_printf(cli->ctx, "%s has %s", get(answer, "file"), text_count(cli->ctx, errors, "problem"));
 }
 
+/* With several mistakes in one input all are shown; the error itself then tells the first, and how many others there are. */
+void print_errors(struct cli *cli, json_t *errors)
+{
+	json_t *error;
+	size_t index;
+
+	if (json_array_size(errors) < 2)
+		return;
+	json_array_foreach(errors, index, error) {
+		char *line = mem_printf(cli->ctx, "%s: %s", get(error, "pointer"), get(error, "detail"));
+
+		line = secret_redact(cli->ctx, line);
+		fprintf(stderr, "%s %s\n", mark_text(cli, MARK_FAIL), text_printable(cli->ctx, line, strlen(line), false));
+	}
+}
+
 void render_json(struct cli *cli, json_t *answer, const struct err *err)
 {
 	(void)err;
@@ -189,8 +205,10 @@ void render_snapshots(struct cli *cli, json_t *answer, const struct err *err)
 {
 	json_t *list = json_object_get(answer, "snapshots"), *item;
 	size_t count = json_array_size(list), index;
-	const char **cells = mem_array(cli->ctx, const char *, count * 5 + 1);
-	static const char *const header[] = { "snapshot", "environment", "taken", "files", "size" };
+	const char **cells = mem_array(cli->ctx, const char *, count * 6 + 1);
+	static const char *const header[] = { "snapshot", "environment", "taken", "files", "size", "of" };
+	static const char *const kinds[][2] = { { "run", "before the run" }, { "advance", "in advance" },
+		{ "ledger", "what a restore took away" } };
 
 	(void)err;
 	if (!count) {
@@ -198,26 +216,32 @@ void render_snapshots(struct cli *cli, json_t *answer, const struct err *err)
 		return;
 	}
 	json_array_foreach(list, index, item) {
-		const char **row = cells + index * 5;
+		const char **row = cells + index * 6;
 
 		row[0] = get(item, "id");
 		row[1] = get(item, "environment");
 		row[2] = get(item, "takenAt");
 		row[3] = mem_printf(cli->ctx, "%lld", (long long)json_int(item, "files", 0));
 		row[4] = text_format_size(cli->ctx, (uint64_t)json_int(item, "bytes", 0));
+		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+			if (!strcmp(kinds[i][0], get(item, "kind")))
+				row[5] = kinds[i][1];
 	}
-	out_table(cli, header, cells, 5, count);
+	out_table(cli, header, cells, 6, count);
+	if (!json_flag(answer, "sealed", false))
+		out(cli, "%s These snapshots are not encrypted: there is no key in snapshots.seal of the project file.",
+			mark_text(cli, MARK_WARN));
 }
 
 void render_snapshot(struct cli *cli, json_t *answer, const struct err *err)
 {
-	json_t *files = json_object_get(answer, "files"), *file, *problem;
+	json_t *files = json_object_get(answer, "content"), *file, *problem;
 	size_t index;
 
 	(void)err;
-	out(cli, "%s  %s", styled(cli, "bold", get(answer, "id")), get(answer, "directory"));
-	if (json_is_array(files))
-		json_array_foreach(files, index, file)
+	out(cli, "%s  %s", styled(cli, "bold", get(answer, "id")), json_str(answer, "directory", json_str(answer, "environment", "")));
+	json_array_foreach(files, index, file)
+		if (strcmp(get(file, "type"), "folder") != 0)
 			out(cli, "  %10s  %s", text_format_size(cli->ctx, (uint64_t)json_int(file, "size", 0)), get(file, "path"));
 	json_array_foreach(json_object_get(answer, "problems"), index, problem)
 		out(cli, "  %s %s", mark_text(cli, MARK_FAIL),
@@ -235,8 +259,44 @@ void render_pruned(struct cli *cli, json_t *answer, const struct err *err)
 	(void)err;
 	json_array_foreach(list, index, item)
 		out(cli, "  %s", json_string_value(item));
-	out(cli, "%s %s", text_count(cli->ctx, json_array_size(list), "snapshot"),
-		json_flag(answer, "dryRun", false) ? "would be removed" : "removed");
+	json_array_foreach(json_object_get(answer, "deployments"), index, item)
+		out(cli, "  what was kept with %s", json_string_value(item));
+	out(cli, "%s %s%s", text_count(cli->ctx, json_array_size(list), "snapshot"),
+		json_flag(answer, "dryRun", false) ? "would be removed" : "removed",
+		json_int(answer, "bytes", 0)
+			? mem_printf(cli->ctx, ", %s free", text_format_size(cli->ctx, (uint64_t)json_int(answer, "bytes", 0)))
+			: "");
+}
+
+void render_snapshot_taken(struct cli *cli, json_t *answer, const struct err *err)
+{
+	(void)err;
+	out(cli, "%s %s  %s, %s; %s of it new", mark_text(cli, MARK_OK), styled(cli, "bold", get(answer, "id")),
+		text_count(cli->ctx, (size_t)json_int(answer, "files", 0), "file"),
+		text_format_size(cli->ctx, (uint64_t)json_int(answer, "bytes", 0)),
+		text_format_size(cli->ctx, (uint64_t)json_int(answer, "newBytes", 0)));
+	if (!json_flag(answer, "sealed", false))
+		out(cli, "%s It is not encrypted: there is no key in snapshots.seal of the project file.", mark_text(cli, MARK_WARN));
+}
+
+void render_copied(struct cli *cli, json_t *answer, const struct err *err)
+{
+	int64_t unsealed = json_int(answer, "unsealed", 0);
+
+	(void)err;
+	out(cli, "%s %s, %s; %lld were there%s", mark_text(cli, MARK_OK),
+		text_count(cli->ctx, (size_t)json_int(answer, "files", 0), "file"),
+		text_format_size(cli->ctx, (uint64_t)json_int(answer, "bytes", 0)), (long long)json_int(answer, "there", 0),
+		json_flag(answer, "dryRun", false) ? " (nothing was sent)" : "");
+	if (unsealed)
+		out(cli, "%s %s not sealed, and not copied", mark_text(cli, MARK_WARN), text_count(cli->ctx, (size_t)unsealed, "snapshot"));
+}
+
+void render_rotated(struct cli *cli, json_t *answer, const struct err *err)
+{
+	(void)err;
+	out(cli, "%s %s wrapped anew by key %lld; former keys are not needed any more", mark_text(cli, MARK_OK),
+		text_count(cli->ctx, (size_t)json_int(answer, "keys", 0), "data key"), (long long)json_int(answer, "version", 0));
 }
 
 void render_audit(struct cli *cli, json_t *answer, const struct err *err)

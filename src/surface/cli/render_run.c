@@ -96,6 +96,68 @@ static void print_findings(struct cli *cli, json_t *findings)
 	out(cli, "%s", "");
 }
 
+static void print_overrides(struct cli *cli, json_t *overrides)
+{
+	json_t *name;
+	size_t index;
+
+	if (!json_array_size(overrides))
+		return;
+	out(cli, "%s", styled(cli, "bold", "Overridden by --force"));
+	json_array_foreach(overrides, index, name)
+		out(cli, "  %s %s", mark_text(cli, MARK_WARN), json_string_value(name));
+	out(cli, "%s", "");
+}
+
+void print_sentences(struct cli *cli, const char *title, json_t *sentences)
+{
+	json_t *sentence;
+	size_t index;
+
+	json_array_foreach(sentences, index, sentence) {
+		if (!index)
+			out(cli, "%s", styled(cli, "bold", title));
+		out(cli, "  %s", json_string_value(sentence));
+	}
+	if (json_array_size(sentences))
+		out(cli, "%s", "");
+}
+
+static void print_commits(struct cli *cli, const char *mark, json_t *commits)
+{
+	int64_t more = json_int(commits, "more", 0);
+	json_t *commit;
+	size_t index;
+
+	json_array_foreach(json_object_get(commits, "commits"), index, commit)
+		out(cli, "  %s %.8s %s  %s", mark, get(commit, "sha"), get(commit, "subject"), styled(cli, "dim", get(commit, "author")));
+	if (more)
+		out(cli, "  %s and %lld more", mark, (long long)more);
+}
+
+/* Commits one by one, then the three lists: what changes, what stays, what is lost. A saved plan has only what it leaves. */
+static void print_difference(struct cli *cli, json_t *answer)
+{
+	json_t *difference = json_object_get(answer, "difference"), *code;
+	size_t index;
+
+	json_array_foreach(json_object_get(difference, "code"), index, code) {
+		json_t *removed = json_object_get(code, "removed"), *added = json_object_get(code, "added");
+
+		if (!json_flag(code, "returns", false) || json_int(removed, "count", 0) + json_int(added, "count", 0) == 0)
+			continue;
+		out(cli, "%s, %s", styled(cli, "bold", mem_printf(cli->ctx, "Commits of %s", get(code, "component"))),
+			mem_printf(cli->ctx, "with %s between them",
+				text_count(cli->ctx, (uint64_t)json_int(json_object_get(code, "files"), "count", 0), "file")));
+		print_commits(cli, "-", removed);
+		print_commits(cli, "+", added);
+		out(cli, "%s", "");
+	}
+	print_sentences(cli, "Will change", json_object_get(difference, "willChange"));
+	print_sentences(cli, "Stays as it is", json_object_get(difference ? difference : answer, "notReverted"));
+	print_sentences(cli, "Will be lost", json_object_get(difference, "willBeLost"));
+}
+
 /* A value on one line. What could be taken for more than one value is quoted. */
 static const char *value_text(struct cli *cli, json_t *value)
 {
@@ -139,9 +201,6 @@ static void print_steps_of_plan(struct cli *cli, json_t *plan)
 
 void render_plan(struct cli *cli, json_t *answer, const struct err *err)
 {
-	json_t *sentence, *sentences = json_object_get(answer, "notReverted");
-	size_t index;
-
 	(void)err;
 	print_candidates(cli, json_object_get(answer, "candidates"), get(json_object_get(answer, "present"), "deploymentId"));
 	if (!json_object_get(answer, "plan"))
@@ -152,13 +211,8 @@ void render_plan(struct cli *cli, json_t *answer, const struct err *err)
 			get(json_object_get(answer, "target"), "version"), get(json_object_get(answer, "target"), "deploymentId"));
 	print_differences(cli, json_object_get(answer, "differences"));
 	print_findings(cli, json_object_get(answer, "findings"));
-	json_array_foreach(sentences, index, sentence) {
-		if (!index)
-			out(cli, "%s", styled(cli, "bold", "Stays as it is"));
-		out(cli, "  %s", json_string_value(sentence));
-	}
-	if (json_array_size(sentences))
-		out(cli, "%s", "");
+	print_overrides(cli, json_object_get(answer, "overrides"));
+	print_difference(cli, answer);
 	if (json_array_size(json_object_get(json_object_get(answer, "plan"), "steps")) == 0) {
 		out(cli, "Nothing to do: '%s' is already there.", get(answer, "environment"));
 		return;

@@ -51,6 +51,7 @@ struct inner {
 	int64_t begun_us;
 	struct idempotent *idempotent;
 	const char *waited_run; /* Prefer: wait: its run has ended, or the time is over; the answer is made anew */
+	json_t *waited_within;  /* the answer whose `result` that run is (an approval that let it begin); NULL: the run is the answer */
 	int64_t wait_until_ms;
 	const char *error_code; /* of a problem answer: "not-found" */
 	void *connection;       /* of the library */

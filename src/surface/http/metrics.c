@@ -33,6 +33,10 @@ enum {
 	PROBES,
 	NOTIFICATIONS,
 	COMMIT_SECONDS,
+	READINESS,
+	READY_TARGETS,
+	ESTIMATE_SECONDS,
+	READINESS_LOOKED,
 };
 
 static const struct family families[] = {
@@ -54,6 +58,12 @@ static const struct family families[] = {
 	[COMMIT_SECONDS] = { "unship_store_commit_duration_seconds", FAMILY_HISTOGRAM,
 		"Time that a transaction of this process took, from its beginning to its commit.",
 		{ 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 10 } },
+	[READINESS] = { "unship_readiness", FAMILY_GAUGE,
+		"Is there a deployment that a rollback would choose and could return to (1) or not (0)?" },
+	[READY_TARGETS] = { "unship_ready_targets", FAMILY_GAUGE, "Deployments that could be returned to." },
+	[ESTIMATE_SECONDS] = { "unship_rollback_estimate_seconds", FAMILY_GAUGE,
+		"How long a rollback to the best deployment would take, by what former ones took." },
+	[READINESS_LOOKED] = { "unship_readiness_timestamp_seconds", FAMILY_GAUGE, "When readiness was looked at last." },
 	{ 0 },
 };
 
@@ -201,6 +211,25 @@ void metrics_commit(struct server *server, int64_t took_us)
 		return;
 	(void)pthread_mutex_lock(&metrics->mutex);
 	series_observe(metrics->commits, (double)took_us / 1e6);
+	(void)pthread_mutex_unlock(&metrics->mutex);
+}
+
+void metrics_readiness(struct server *server, const char *environment, json_t *answer)
+{
+	struct metrics *metrics = service_state(server, &metrics_service);
+	json_t *best = json_object_get(answer, "best"), *target;
+	size_t index;
+
+	(void)pthread_mutex_lock(&metrics->mutex);
+	series_set_value(get(metrics, READINESS, environment, NULL), best != NULL);
+	series_set_value(get(metrics, READY_TARGETS, environment, NULL), (double)json_int(answer, "ready", 0));
+	series_set_value(get(metrics, READINESS_LOOKED, environment, NULL), (double)clock_wall_ms() / 1000);
+	json_array_foreach(json_object_get(answer, "targets"), index, target) {
+		json_t *median = json_object_get(json_object_get(target, "estimate"), "medianMs");
+
+		if (best && median && !strcmp(json_str(target, "deploymentId", ""), json_str(best, "deploymentId", "")))
+			series_set_value(get(metrics, ESTIMATE_SECONDS, environment, NULL), (double)json_integer_value(median) / 1000);
+	}
 	(void)pthread_mutex_unlock(&metrics->mutex);
 }
 

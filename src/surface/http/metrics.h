@@ -11,5 +11,7 @@ extern const struct route metrics_routes[];
 
 /* A transaction of this process was committed. From any thread; nothing happens before the service has started. */
 void metrics_commit(struct server *server, int64_t took_us);
+/* An answer of readiness.show that was looked at by the server itself. From any thread. */
+void metrics_readiness(struct server *server, const char *environment, json_t *answer);
 
 #endif

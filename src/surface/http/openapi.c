@@ -288,6 +288,9 @@ static void add_route(void *user, const struct route *route)
 
 /* --- the whole ----------------------------------------------------------------------------------------------------- */
 
+static const struct shape error_shape[] = { SHAPE_STR("detail", ALWAYS, "in words"),
+	SHAPE_STR("pointer", ALWAYS, "place in the input: #/steps/3/timeout"), SHAPE_INT("line", SOMETIMES, "place in the document"),
+	SHAPE_INT("column", SOMETIMES, "place in the document"), SHAPE_END };
 static const struct shape problem_shape[] = {
 	SHAPE_STR("type", ALWAYS, "about:blank, or /problems/CODE"),
 	SHAPE_STR("title", ALWAYS, "the kind of problem, in words"),
@@ -295,6 +298,7 @@ static const struct shape problem_shape[] = {
 	SHAPE_STR("detail", ALWAYS, "what happened"),
 	SHAPE_STR("instance", ALWAYS, "/requests/ID; the same id as in the header X-Request-Id"),
 	SHAPE_STR("code", ALWAYS, "the kind of problem, for machines"),
+	SHAPE_LIST("errors", SOMETIMES, error_shape, "every mistake of the input, where it has several parts"),
 	SHAPE_STR("hint", SOMETIMES, "what can be done"),
 	SHAPE_INT("line", SOMETIMES, "place in the body"),
 	SHAPE_INT("column", SOMETIMES, "place in the body"),

@@ -138,9 +138,18 @@ static int make_input(struct exchange *x, json_t **ret, struct err *err)
 	return merging.r;
 }
 
-/* A run that goes on: its id; NULL when the answer tells none. */
-static const char *unfinished_run(json_t *answer)
+/* The run that an answer tells of: itself, or the result of an approval. */
+static json_t *run_within(json_t *answer)
 {
+	json_t *result = json_object_get(answer, "result");
+
+	return json_object_get(result, "rollbackId") ? result : answer;
+}
+
+/* A run that goes on: its id; NULL when the answer tells none. */
+static const char *unfinished_run(json_t *told)
+{
+	json_t *answer = run_within(told);
 	const char *id = json_str(answer, "rollbackId", NULL), *text = json_str(answer, "status", NULL);
 	struct err ignored = ERR_INIT;
 	enum run_status status;
@@ -176,6 +185,7 @@ static void answer_run(struct exchange *x, json_t *answer)
 
 	if (run && status == 202 && wait_ms && !inner->waited_run) {
 		inner->waited_run = mem_strdup(x->ctx, run);
+		inner->waited_within = run_within(answer) == answer ? NULL : answer;
 		inner->wait_until_ms = clock_mono_ms() + wait_ms;
 		inner->progress = PROGRESS_PARKED;
 		return;
@@ -199,10 +209,17 @@ void operation_refresh(struct inner *inner)
 	json_t *answer;
 
 	inner->progress = PROGRESS_ANSWERED;
-	if (workspace_store(x->workspace, &err) < 0 || run_answer(&op, inner->waited_run, &answer, &err) < 0)
+	if (workspace_store(x->workspace, &err) < 0 || run_answer(&op, inner->waited_run, &answer, &err) < 0) {
 		exchange_fail(inner, &err);
-	else
-		answer_run(x, answer);
+		return;
+	}
+	if (inner->waited_within) {
+		json_t *whole = json_keep(x->ctx, json_copy(inner->waited_within));
+
+		json_put(whole, "result", answer);
+		answer = whole;
+	}
+	answer_run(x, answer);
 }
 
 static int handle_operation(struct exchange *x, struct err *err)

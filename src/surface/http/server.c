@@ -238,6 +238,12 @@ static int tell_unadministered(struct workspace *workspace, struct err *err)
 	return r;
 }
 
+static void tell_unsealed(const struct server *server)
+{
+	if (!server->project->snapshots.key_count)
+		log_event(LOG_WARN, "snapshots are not encrypted", "hint", "give them a key in snapshots.seal of the project file", NULL);
+}
+
 static int open_parts(struct server *server, const struct server_options *options, struct workspace *workspace, struct err *err)
 {
 	struct listen_address address;
@@ -262,6 +268,8 @@ static int open_parts(struct server *server, const struct server_options *option
 		r = start_services(server, err);
 	if (r == 0)
 		r = connections_start(server, &address, &server->inner->connections, &port, err);
+	if (r == 0)
+		tell_unsealed(server);
 	if (r == 0)
 		r = options->terminal ? identity_bootstrap(workspace, server->inner, &token, err) : tell_unadministered(workspace, err);
 	if (r < 0)

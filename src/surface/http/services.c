@@ -1,4 +1,5 @@
 /* What works beside requests. To add a service: its file, a line here. They are started in this order and stopped in the reverse one. */
+#include "surface/http/chores.h"
 #include "surface/http/events.h"
 #include "surface/http/flag_cache.h"
 #include "surface/http/follow.h"
@@ -16,6 +17,7 @@ const struct service *const services[] = {
 	&flag_service,
 	&oidc_service,
 	&sinks_service,
+	&chores_service,
 	NULL,
 };
 

@@ -4,7 +4,7 @@
  *
  * Requests go through the real process executor to real child processes. The drivers in this program are compiled with crash points;
  * external ones are killed by time. Give the name
- * of a driver as an argument to run that one only. */
+ * of a driver as an argument to run that one only, and a number for one of its worlds. */
 #include "contract.h"
 
 #include "data/hash.h"
@@ -12,15 +12,17 @@
 #include "drivers/list.h"
 #include "runner/process_executor.h"
 
-#define KILL_MOMENTS 8 /* at so many times, evenly over the length of a call */
+#define KILL_MOMENTS 8 /* unless the world says otherwise */
 
 static const struct catalogue catalogue = { .drivers = driver_list };
 static const struct contract *current;
 static const char *crash_point; /* armed in the next worker; the workers are forked from this process */
 static struct executor *executor;
+static char temporary[] = "/tmp/unship-contract-tmp-XXXXXX"; /* for the workers: what a killed one leaves there goes with it */
 
 static int worker_main(int argc, char **argv)
 {
+	(void)setenv("TMPDIR", temporary, 1);
 	if (crash_point)
 		(void)setenv("UNSHIP_FAILPOINT", crash_point, 1);
 	return host_main(&catalogue, argc, argv);
@@ -111,6 +113,11 @@ static json_t *must(struct world *world, const char *verb, int target, const cha
 	if (!result.result)
 		fail_msg("%s: %s: %s", world->contract->driver, verb, result.err.text);
 	return result.result;
+}
+
+void capture(struct world *world, const char *dir)
+{
+	must(world, "capture", -1, dir);
 }
 
 /* 1, 0, or -1. With a target: is it there? Without: is it as it was captured? */
@@ -398,6 +405,7 @@ static void prepare(struct world *world, const char *snapshot)
 static void test_killed_by_time(void **state)
 {
 	struct world *world = *state;
+	const int moments = world->contract->moments ? world->contract->moments : KILL_MOMENTS;
 	int64_t from, apply_ms, undo_ms;
 
 	prepare(world, "snapshot-t");
@@ -409,15 +417,15 @@ static void test_killed_by_time(void **state)
 	from = clock_mono_ms();
 	must(world, "undo", 1, "snapshot-t");
 	undo_ms = clock_mono_ms() - from;
-	for (int i = 0; i < KILL_MOMENTS; i++) {
+	for (int i = 0; i < moments; i++) {
 		const char *snapshot = mem_printf(world->ctx, "snapshot-%d", i);
 
 		prepare(world, snapshot);
-		(void)kill_in_the_middle(world, "apply", 1, snapshot, apply_ms * i / KILL_MOMENTS);
+		(void)kill_in_the_middle(world, "apply", 1, snapshot, apply_ms * i / moments);
 		recover(world, "apply", 1, snapshot, NULL);
 		if (world->contract->before)
 			world->contract->before(world, 0);
-		(void)kill_in_the_middle(world, "undo", 1, snapshot, undo_ms * i / KILL_MOMENTS);
+		(void)kill_in_the_middle(world, "undo", 1, snapshot, undo_ms * i / moments);
 		recover(world, "undo", 0, snapshot, NULL);
 	}
 }
@@ -439,6 +447,23 @@ static void kill_at(struct world *world, const char *point, bool undo, int numbe
 	recover(world, undo ? "undo" : "apply", undo ? 0 : 1, snapshot, point);
 }
 
+/* A capture that was ended in the middle and made again is whole. */
+static void kill_capture_at(struct world *world, const char *point, int number)
+{
+	const char *snapshot = mem_printf(world->ctx, "snapshot-capture-%d", number);
+
+	go(world, 0);
+	crash_point = point;
+	if (!kill_in_the_middle(world, "capture", 1, snapshot, 30000))
+		fail_msg("capture never passed crash point '%s'", point);
+	crash_point = NULL;
+	always(world);
+	must(world, "capture", 1, snapshot);
+	go(world, 1);
+	must(world, "undo", 1, snapshot);
+	assert_string_equal(world->contract->look(world), world->contract->expect[0]);
+}
+
 /* Each point in a world of its own: what one kill left must not be what the next one finds. */
 static void test_killed_at_points(void **state)
 {
@@ -446,8 +471,13 @@ static void test_killed_at_points(void **state)
 	const struct contract *contract = world->contract;
 	int number = 0;
 
-	if (!contract->kill_apply && !contract->kill_undo)
+	if (!contract->kill_apply && !contract->kill_undo && !contract->kill_capture)
 		skip();
+	for (const char *const *point = contract->kill_capture; point && *point; point++) {
+		assert_int_equal(begin(&inner_world), 0);
+		kill_capture_at(inner_world, *point, number++);
+		assert_int_equal(end_inner(), 0);
+	}
 	for (int undo = 0; undo < 2; undo++) {
 		const char *const *points = undo ? contract->kill_undo : contract->kill_apply;
 
@@ -476,19 +506,21 @@ int main(int argc, char **argv)
 		TEST(test_killed_at_points),
 	};
 	struct err err = ERR_INIT;
-	int failed = 0;
+	int failed = 0, number = 0;
 
 	json_setup();
 	hash_setup();
 	proc_entries(&entry, 1);
-	if (process_executor_new(NULL, &catalogue, &executor, &err) < 0)
+	if (!mkdtemp(temporary) || process_executor_new(NULL, &catalogue, &executor, &err) < 0)
 		return 1;
 	for (const struct contract *const *at = contracts; *at; at++) {
 		if (argc > 1 && strcmp(argv[1], (*at)->driver) != 0)
+			continue;
+		if (argc > 2 && ++number != atoi(argv[2]))
 			continue;
 		current = *at;
 		failed += cmocka_run_group_tests_name(current->driver, tests, NULL, NULL);
 	}
 	(void)talloc_free(executor);
-	return failed;
+	return failed + (fs_remove_tree(temporary, &err) < 0);
 }

@@ -33,6 +33,8 @@ struct contract {
 	const char *expect[2];         /* what look says at each target */
 	const char *const *kill_apply; /* crash points that an apply passes, NULL-terminated; NULL: none */
 	const char *const *kill_undo;
+	const char *const *kill_capture;
+	int moments; /* killed by time so often, evenly over the length of a call; 0: as often as is usual */
 	void (*setup)(struct world *world);
 	void (*teardown)(struct world *world); /* ends what runs; the directory is removed afterwards. May be NULL */
 	/* What others do before a call that goes to target i (code is switched before a service restarts). May be NULL. */
@@ -51,5 +53,7 @@ extern const struct contract *const contracts[]; /* worlds.c; ends with NULL */
 void put(struct world *world, const char *name, const char *text);
 const char *get(struct world *world, const char *name); /* "" when it is not there */
 void run_program(struct world *world, ...);             /* argv in the world's directory; fails the test when it fails */
+/* The driver's own capture of what is there, as when a deployment is recorded; `dir` is relative to the world. */
+void capture(struct world *world, const char *dir);
 
 #endif

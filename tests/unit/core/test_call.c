@@ -2,14 +2,11 @@
 #include "life.h"
 
 #include "core/call.h"
+#include "core/drain.h"
 
 static struct component components[] = { { .name = "api", .driver = "git-release" }, { .name = "db", .driver = "sqlite" } };
 static struct environment environment = { .name = "production", .components = components, .component_count = 2 };
-static const struct call_places places = { .project_dir = "/p",
-	.state_dir = "/p/.d",
-	.store = "sqlite:/x",
-	.snapshot_root = "/snap",
-	.record_root = "/rec" };
+static const struct call_places places = { .project_dir = "/p", .state_dir = "/p/.d", .store = "sqlite:/x", .open_root = "/open" };
 
 static json_t *request(struct life *life, const char *step, enum verb verb)
 {
@@ -57,11 +54,11 @@ static void a_capture(void **state)
 	expect_member(r, "name", "api");
 	expect_member(r, "component.name", "api");
 	expect_member(r, "component.path", "/srv");
-	expect_member(r, "snapshotDir", "/snap/run-1/state/component-api");
+	expect_member(r, "snapshotDir", "/open/run-1/state/component-api");
 	expect_member(r, "idempotencyKey", "run-1/a/capture/1");
 	expect_member(r, "sourceDir", NULL);
-	expect_member(request(&life, "d", VERB_CAPTURE), "snapshotDir", "/snap/run-1/database/component-db");
-	expect_member(request(&life, "f", VERB_CAPTURE), "snapshotDir", "/snap/run-1/state/flag-new-api");
+	expect_member(request(&life, "d", VERB_CAPTURE), "snapshotDir", "/open/run-1/database/component-db");
+	expect_member(request(&life, "f", VERB_CAPTURE), "snapshotDir", "/open/run-1/state/flag-new-api");
 	life_end(&life);
 }
 
@@ -77,7 +74,7 @@ static void an_apply(void **state)
 	expect_member(r, "target.version", "T1");
 	expect_member(r, "target.environment", "production");
 	expect_member(r, "step.type", "deployment");
-	expect_member(r, "sourceDir", "/rec/dep-1/api");
+	expect_member(r, "sourceDir", "/open/dep-1/state/component-api");
 	expect_member(r, "observed.version", "v1");
 	expect_member(r, "idempotencyKey", "run-1/a/apply/1");
 	expect_member(r, "runId", "run-1");
@@ -87,8 +84,8 @@ static void an_apply(void **state)
 	expect_member(r, "target.version", "T1");
 	expect_member(r, "idempotencyKey", NULL);
 	r = request(&life, "d", VERB_APPLY);
-	expect_member(r, "sources[\"dep-7\"]", "/rec/dep-7/db");
-	expect_member(r, "sources[\"run-9\"]", "/snap/run-9/database/component-db");
+	expect_member(r, "sources[\"dep-7\"]", "/open/dep-7/state/component-db");
+	expect_member(r, "sources[\"run-9\"]", "/open/run-9/database/component-db");
 	r = request(&life, "f", VERB_APPLY);
 	expect_member(r, "name", "flag new-api");
 	expect_member(r, "component.driver", "flags");
@@ -133,7 +130,7 @@ static void an_undo(void **state)
 	r = request(&life, "c", VERB_UNDO);
 	expect_member(r, "verb", "apply");
 	expect_member(r, "target.version", "T1");
-	expect_member(r, "sourceDir", "/rec/dep-1/api");
+	expect_member(r, "sourceDir", "/open/dep-1/state/component-api");
 	expect_member(r, "idempotencyKey", "run-1/c/undo/1");
 	expect_member(request(&life, "c", VERB_OBSERVE), "target.version", "T1");
 	life_ended(&life, "c", "undo", 1, "done");
@@ -141,10 +138,10 @@ static void an_undo(void **state)
 	life_begun(&life, "a", "undo", 1);
 	r = request(&life, "a", VERB_UNDO);
 	expect_member(r, "verb", "undo");
-	expect_member(r, "snapshotDir", "/snap/run-1/state/component-api");
+	expect_member(r, "snapshotDir", "/open/run-1/state/component-api");
 	r = request(&life, "a", VERB_OBSERVE);
 	expect_member(r, "target", NULL);
-	expect_member(r, "snapshotDir", "/snap/run-1/state/component-api");
+	expect_member(r, "snapshotDir", "/open/run-1/state/component-api");
 	life_end(&life);
 }
 
@@ -160,23 +157,71 @@ static void a_step_that_undoes_a_former_run(void **state)
 	components[0].config = NULL;
 	r = request(&life, "u", VERB_CAPTURE);
 	expect_member(r, "verb", "capture");
-	expect_member(r, "snapshotDir", "/snap/run-1/state/component-api");
+	expect_member(r, "snapshotDir", "/open/run-1/state/component-api");
 	life_ready(&life);
 	life_begun(&life, "u", "apply", 1);
 	r = request(&life, "u", VERB_APPLY);
 	expect_member(r, "verb", "undo");
 	expect_member(r, "component.driver", "git-release");
-	expect_member(r, "snapshotDir", "/snap/run-0/state/component-api");
+	expect_member(r, "snapshotDir", "/open/run-0/state/component-api");
 	r = request(&life, "u", VERB_OBSERVE);
 	expect_member(r, "target", NULL);
-	expect_member(r, "snapshotDir", "/snap/run-0/state/component-api");
-	expect_member(request(&life, "v", VERB_APPLY), "snapshotDir", "/snap/run-0/database/component-db");
+	expect_member(r, "snapshotDir", "/open/run-0/state/component-api");
+	expect_member(request(&life, "v", VERB_APPLY), "snapshotDir", "/open/run-0/database/component-db");
 	r = request(&life, "w", VERB_APPLY);
 	expect_member(r, "component.driver", "command");
 	expect_member(r, "component.undo[0]", "fill");
 	life_ended(&life, "u", "apply", 1, "failed");
 	life_begun(&life, "u", "undo", 1);
-	expect_member(request(&life, "u", VERB_UNDO), "snapshotDir", "/snap/run-1/state/component-api");
+	expect_member(request(&life, "u", VERB_UNDO), "snapshotDir", "/open/run-1/state/component-api");
+	life_end(&life);
+}
+
+/* Work in flight is a side of its component: captured and undone by itself, by a driver that is given what it needs of the environment. */
+static void a_side_of_a_component(void **state)
+{
+	struct life life = life_begin("restore",
+		"["
+		"{id: a, type: service, timeout: 30, parameters: {service: api, action: drain}},"
+		"{id: b, type: service, parameters: {service: api, action: stop}},"
+		"{id: c, type: service, parameters: {service: api, action: requeue}},"
+		"{id: d, type: service, parameters: {service: api, action: resume}},"
+		"{id: u, type: undo, parameters: {run: run-0, step: x, subject: requeue api, parameters: {service: api, action: requeue}}}]");
+	struct drain_config drain = { .requeue = { .queues = (const char *[]){ "db", NULL } } };
+	json_t *r;
+
+	components[0].config = given(life.ctx, "{driver: process, path: /srv, drain: {pause: [halt]}}");
+	components[0].drain = &drain;
+	r = request(&life, "a", VERB_CAPTURE);
+	expect_member(r, "name", "api");
+	expect_member(r, "snapshotDir", "/open/run-1/state/drain-api");
+	expect_member(request(&life, "b", VERB_CAPTURE), "snapshotDir", "/open/run-1/state/component-api");
+	life_ready(&life);
+	life_begun(&life, "a", "apply", 1);
+	r = request(&life, "a", VERB_APPLY);
+	expect_member(r, "target.action", "drain");
+	expect_member(r, "component.driver", "drain");
+	expect_member(r, "component.side", "drain");
+	expect_member(r, "component.drain.pause[0]", "halt");
+	expect_member(r, "component.service.name", "api");
+	expect_member(r, "component.service.path", "/srv");
+	expect_member(r, "component.queues.db.name", "db");
+	r = request(&life, "c", VERB_APPLY);
+	expect_member(r, "component.side", "requeue");
+	r = request(&life, "u", VERB_APPLY);
+	expect_member(r, "verb", "undo");
+	expect_member(r, "component.driver", "drain");
+	expect_member(r, "component.side", "requeue");
+	expect_member(r, "snapshotDir", "/open/run-0/state/requeue-api");
+	/* Undoing the resumption drains it. */
+	life_ended(&life, "a", "apply", 1, "done");
+	life_done(&life, "d");
+	life_add(&life, ENTRY_RUN_CANCEL, "{}");
+	life_begun(&life, "d", "undo", 1);
+	r = request(&life, "d", VERB_UNDO);
+	expect_member(r, "verb", "apply");
+	expect_member(r, "target.action", "drain");
+	components[0].drain = NULL;
 	life_end(&life);
 }
 
@@ -258,6 +303,7 @@ int main(void)
 		cmocka_unit_test(outputs_of_earlier_steps),
 		cmocka_unit_test(an_undo),
 		cmocka_unit_test(a_step_that_undoes_a_former_run),
+		cmocka_unit_test(a_side_of_a_component),
 		cmocka_unit_test(at_goal),
 		cmocka_unit_test(observations),
 		cmocka_unit_test(probes_and_components),

@@ -1,191 +1,5 @@
-/* compat.c, compat_schema.c: every rule with what passes it and what does not, and the witness. */
-#include "given.h"
-
-#include "core/compat.h"
-
-/* {live, target, returning: [names], preserveData, from, to} */
-static struct findings *check(void *ctx, const char *text)
-{
-	json_t *root = given(ctx, text), *returning = json_keep(ctx, json_object()), *name;
-	struct findings *findings = findings_new(ctx);
-	struct compat_input input = { .from_version = json_str(root, "from", NULL),
-		.to_version = json_str(root, "to", NULL),
-		.live = json_object_get(root, "live"),
-		.target = json_object_get(root, "target"),
-		.returning = returning,
-		.preserve_data = json_flag(root, "preserveData", true) };
-	size_t i;
-
-	json_array_foreach(json_object_get(root, "returning"), i, name)
-		json_object_set_new(returning, json_string_value(name), json_true());
-	compat_check(&input, findings);
-	return findings;
-}
-
-static const struct finding *find(const struct findings *findings, const char *name, size_t nth)
-{
-	for (size_t i = 0; i < findings->count; i++)
-		if (strcmp(findings->list[i].name, name) == 0 && nth-- == 0)
-			return &findings->list[i];
-	return NULL;
-}
-
-static size_t count_of(const struct findings *findings, const char *name)
-{
-	size_t count = 0;
-
-	while (find(findings, name, count))
-		count++;
-	return count;
-}
-
-static void expect_passed(const struct findings *findings, const char *name)
-{
-	const struct finding *finding = find(findings, name, 0);
-
-	if (!finding || !finding->passed || count_of(findings, name) != 1)
-		fail_msg("%s: %s", name, finding ? finding->message : "says nothing");
-}
-
-static void expect_failed(const struct findings *findings, const char *name, enum severity severity, const char *words)
-{
-	for (size_t i = 0; i < count_of(findings, name); i++) {
-		const struct finding *finding = find(findings, name, i);
-
-		if (!finding->passed && finding->severity == severity && strstr(finding->message, words))
-			return;
-	}
-	fail_msg("%s: no %s that says '%s' among %zu (first: %s)", name, severity_name(severity), words, count_of(findings, name),
-		find(findings, name, 0) ? find(findings, name, 0)->message : "none");
-}
-
-/* Live and target columns of one table of a database whose data stays. */
-static struct findings *columns(void *ctx, const char *live, const char *target)
-{
-	return check(ctx,
-		mem_printf(ctx,
-			"live: {db: {schema: {tables: {users: {columns: {%s}}}}}}\ntarget: {db: {schema: {tables: {users: {columns: {%s}}}}}}\n"
-			"returning: [code]\n",
-			live, target));
-}
-
-static void schema_passes(void **state)
-{
-	/* clang-format off */
-	static const char *const cases[][2] = {
-		{ "id: {type: INTEGER}", "id: {type: INTEGER}" },
-		{ "id: {type: INTEGER}, email: {type: TEXT}", "id: {type: INTEGER}" },
-		{ "id: {type: INTEGER}, n: {type: TEXT, notNull: true, default: \"''\"}", "id: {type: INTEGER}" },
-		{ "name: {type: varchar ( 100 )}", "name: {type: VARCHAR(100)}" },
-		{ "n: {type: INT(11)}", "n: {type: integer}" },
-		{ "n: {type: TEXT, notNull: true}", "n: {type: TEXT, notNull: true}" },
-		{ "n: {type: geometry}", "n: {type: GEOMETRY}" },
-	};
-	/* clang-format on */
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_talloc_ void *ctx = mem_context(NULL);
-
-		expect_passed(columns(ctx, cases[i][0], cases[i][1]), "schema_compatibility");
-	}
-}
-
-static void schema_fails(void **state)
-{
-	/* clang-format off */
-	static const struct {
-		const char *live, *target;
-		enum severity severity;
-		const char *words;
-	} cases[] = {
-		{ "id: {type: INTEGER}", "id: {type: INTEGER}, email: {type: TEXT}", SEVERITY_ERROR, "users.email: the column is gone" },
-		{ "id: {type: INTEGER}, n: {type: TEXT, notNull: true, default: null}", "id: {type: INTEGER}", SEVERITY_ERROR, "users.n: the column is new and must have a value" },
-		{ "n: {type: INTEGER}", "n: {type: TEXT}", SEVERITY_ERROR, "users.n: holds less" },
-		{ "n: {type: VARCHAR(50)}", "n: {type: VARCHAR(100)}", SEVERITY_ERROR, "holds less" },
-		{ "n: {type: VARCHAR(50)}", "n: {type: TEXT}", SEVERITY_ERROR, "holds less" },
-		{ "n: {type: SMALLINT}", "n: {type: BIGINT}", SEVERITY_ERROR, "holds less" },
-		{ "n: {type: BOOLEAN}", "n: {type: INTEGER}", SEVERITY_ERROR, "holds less" },
-		{ "n: {type: INTEGER}", "n: {type: REAL}", SEVERITY_ERROR, "holds less" },
-		{ "n: {type: REAL}", "n: {type: DOUBLE PRECISION}", SEVERITY_ERROR, "holds less" },
-		{ "n: {type: 'DECIMAL(10,2)'}", "n: {type: 'DECIMAL(12,2)'}", SEVERITY_ERROR, "holds less" },
-		{ "n: {type: 'DECIMAL(10,2)'}", "n: {type: 'DECIMAL(10,4)'}", SEVERITY_ERROR, "holds less" },
-		{ "n: {type: 'DECIMAL(12,4)'}", "n: {type: 'DECIMAL(12,2)'}", SEVERITY_ERROR, "holds less" },
-		{ "n: {type: TIMESTAMP}", "n: {type: TEXT}", SEVERITY_ERROR, "holds less" },
-		{ "n: {type: VARCHAR(100)}", "n: {type: VARCHAR(50)}", SEVERITY_WARNING, "another type" },
-		{ "n: {type: TEXT}", "n: {type: VARCHAR(50)}", SEVERITY_WARNING, "another type" },
-		{ "n: {type: TEXT}", "n: {type: INTEGER}", SEVERITY_WARNING, "another type" },
-		{ "n: {type: BIGINT}", "n: {type: INTEGER}", SEVERITY_WARNING, "another type" },
-		{ "n: {type: 'DECIMAL(14,4)'}", "n: {type: 'DECIMAL(12,2)'}", SEVERITY_WARNING, "another type" },
-		{ "n: {type: geometry}", "n: {type: geography}", SEVERITY_WARNING, "another type" },
-		{ "n: {type: TEXT, notNull: true}", "n: {type: TEXT}", SEVERITY_ERROR, "must have a value now" },
-		{ "n: {type: TEXT, notNull: true, default: x}", "n: {type: TEXT}", SEVERITY_WARNING, "must have a value now" },
-	};
-	/* clang-format on */
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_talloc_ void *ctx = mem_context(NULL);
-		struct findings *findings = columns(ctx, cases[i].live, cases[i].target);
-
-		expect_failed(findings, "schema_compatibility", cases[i].severity, cases[i].words);
-		if (count_of(findings, "schema_compatibility") != 1)
-			fail_msg("%s against %s: %zu findings", cases[i].live, cases[i].target, count_of(findings, "schema_compatibility"));
-	}
-}
-
-static void schema_tables(void **state)
-{
-	_cleanup_talloc_ void *ctx = mem_context(NULL);
-	struct findings *findings = check(ctx,
-		"live: {db: {schema: {tables: {users: {columns: {id: {type: INTEGER}}}, new: {columns: {n: {type: TEXT, notNull: true}}}}}}}\n"
-		"target: {db: {schema: {tables: {users: {columns: {id: {type: TEXT}}}, old: {columns: {}}}}}}\n"
-		"returning: [code]\n");
-
-	assert_int_equal(count_of(findings, "schema_compatibility"), 2);
-	expect_failed(findings, "schema_compatibility", SEVERITY_ERROR, "old: the table is gone");
-	assert_string_equal(json_canonical(ctx, find(findings, "schema_compatibility", 0)->evidence),
-		"{\"column\":\"id\",\"live\":\"INTEGER\",\"table\":\"users\",\"target\":\"TEXT\"}");
-	assert_string_equal(find(findings, "schema_compatibility", 0)->component, "db");
-	assert_int_equal(findings_blocking(findings), 2);
-}
-
-static void schema_with_data(void **state)
-{
-	static const char facts[] = "live: {db: {schema: {tables: {users: {columns: {}}}}}}\n"
-				    "target: {db: {schema: {tables: {users: {columns: {id: {type: TEXT}}}}}}}\n";
-	_cleanup_talloc_ void *ctx = mem_context(NULL);
-	struct findings *findings = check(ctx, mem_printf(ctx, "%spreserveData: false\nreturning: [db]\n", facts));
-
-	expect_failed(findings, "schema_compatibility", SEVERITY_WARNING, "newer than the target are lost");
-	assert_int_equal(findings_blocking(findings), 0);
-	/* The data would go back, but this component is not among those that do. */
-	findings = check(ctx, mem_printf(ctx, "%spreserveData: false\nreturning: [code]\n", facts));
-	expect_failed(findings, "schema_compatibility", SEVERITY_ERROR, "gone");
-}
-
-static void schema_unknown(void **state)
-{
-	_cleanup_talloc_ void *ctx = mem_context(NULL);
-	struct findings *findings = check(ctx, "live: {db: {schema: {tables: {}}}}\ntarget: {db: {}}\nreturning: [code]\n");
-
-	expect_failed(findings, "schema_known", SEVERITY_INFO, "was not recorded");
-	assert_string_equal(find(findings, "schema_known", 0)->component, "db");
-	assert_int_equal(count_of(findings, "schema_compatibility"), 0);
-	findings = check(ctx, "live: {}\ntarget: {db: {schema: {tables: {}}}}\nreturning: [code]\n");
-	expect_failed(findings, "schema_known", SEVERITY_INFO, "could not be observed");
-	findings = check(ctx, "live: {}\ntarget: {}\n");
-	expect_failed(findings, "schema_known", SEVERITY_INFO, "no database schema is known");
-	assert_int_equal(findings->count, 1);
-}
-
-static void whole_observations(void **state)
-{
-	_cleanup_talloc_ void *ctx = mem_context(NULL);
-	struct findings *findings = check(ctx,
-		"live: {db: {version: '3', details: {schema: {tables: {}}}}}\n"
-		"target: {db: {version: '2', details: {schema: {tables: {t: {columns: {}}}}}}}\nreturning: [code]\n");
-
-	expect_failed(findings, "schema_compatibility", SEVERITY_ERROR, "t: the table is gone");
-}
+/* compat.c: every rule with what passes it and what does not, and the witness. */
+#include "compat_given.h"
 
 static struct findings *migration(void *ctx, const char *live, const char *target, bool preserve)
 {
@@ -246,6 +60,12 @@ static void configuration(void **state)
 	expect_passed(
 		check(ctx, "live: {c: {configKeys: {A: string, B: string}}}\ntarget: {c: {configKeys: {A: string}}}\nreturning: [code]\n"),
 		"config_compatibility");
+	/* An empty object that was filled is still there; one that became something else is not. */
+	expect_passed(
+		check(ctx, "live: {c: {configKeys: {log.level: string}}}\ntarget: {c: {configKeys: {log: object}}}\nreturning: [code]\n"),
+		"config_compatibility");
+	expect_failed(check(ctx, "live: {c: {configKeys: {logs: string}}}\ntarget: {c: {configKeys: {log: object}}}\nreturning: [code]\n"),
+		"config_compatibility", SEVERITY_ERROR, "key log is gone");
 	assert_int_equal(count_of(check(ctx, "live: {c: {}}\ntarget: {c: {configKeys: {A: string}}}\n"), "config_compatibility"), 0);
 }
 
@@ -301,6 +121,28 @@ static void dependency_witness(void **state)
 	expect_failed(findings, "service_dependencies", SEVERITY_ERROR, "needs api >=2.0.0, but would find 1.0.0");
 }
 
+/* shop needs web, web needs api, and a circle beside: what fails takes with it whatever needs it, however far. */
+static void dependents(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	static const char graph[] =
+		"live: {shop: {version: '1', details: {needs: {web: '>=1'}}}, web: {version: '5', details: {needs: {api: '>=2.0.0', shop: '>=1'}}}, "
+		"api: {version: 2.1.0}, other: {version: '1', details: {needs: {nobody: '1', shop: '1'}}}}\n"
+		"target: {api: {version: '%s', details: {needs: {nobody: '1'}}}}\nreturning: [api]\n";
+	struct findings *findings = check(ctx, mem_printf(ctx, graph, "1.9.0"));
+
+	expect_failed(findings, "service_dependencies", SEVERITY_ERROR,
+		"needs api >=2.0.0, but would find 1.9.0 after the rollback; so do not work either: shop, other");
+	expect_failed(findings, "service_dependencies", SEVERITY_INFO, "needs nobody 1, and no version of that is known");
+	assert_int_equal(count_of(findings, "service_dependencies"), 2);
+	for (size_t i = 0; i < 2; i++)
+		if (find(findings, "service_dependencies", i)->severity == SEVERITY_ERROR)
+			assert_string_equal(
+				json_canonical(ctx, json_object_get(find(findings, "service_dependencies", i)->evidence, "affects")),
+				"[\"shop\",\"other\"]");
+	expect_failed(check(ctx, mem_printf(ctx, graph, "")), "service_dependencies", SEVERITY_ERROR, "would find none");
+}
+
 static void flags(void **state)
 {
 	_cleanup_talloc_ void *ctx = mem_context(NULL);
@@ -336,17 +178,12 @@ static void malformed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(schema_passes),
-		cmocka_unit_test(schema_fails),
-		cmocka_unit_test(schema_tables),
-		cmocka_unit_test(schema_with_data),
-		cmocka_unit_test(schema_unknown),
-		cmocka_unit_test(whole_observations),
 		cmocka_unit_test(migrations),
 		cmocka_unit_test(jumps),
 		cmocka_unit_test(configuration),
 		cmocka_unit_test(dependencies),
 		cmocka_unit_test(dependency_witness),
+		cmocka_unit_test(dependents),
 		cmocka_unit_test(flags),
 		cmocka_unit_test(malformed),
 	};

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/text.h"
+#include "core/drain.h"
 #include "core/generate.h"
 #include "core/graph.h"
 #include "core/steptype.h"
@@ -274,6 +275,45 @@ static void restarts(void **state)
 	assert_string_equal(shape(&scene),
 		"stop-web; stop-api after stop-web; release-lib after stop-api; start-api after release-lib; start-web after start-api");
 	assert_false(difference(&scene, "mail")->changes);
+}
+
+/* Drained from the front to the back before anything stops, taken from their hands once all have stopped, resumed once all have started; at once, nothing of it but the second. */
+static void work_in_flight(void **state)
+{
+	_cleanup_talloc_ void *ctx = mem_context(NULL);
+	struct drain_config drain = { .limit_ms = 90000 },
+			    requeues = { .limit_ms = 1000, .requeue = { .queues = (const char *[]){ "jobs", NULL } } };
+	struct scene scene;
+
+	set_up(&scene, ctx,
+		"components:\n"
+		"  web: {driver: service, needs: [api]}\n"
+		"  api: {driver: service, needs: [lib]}\n"
+		"  lib: {driver: code}\n"
+		"  mail: {driver: service}\n"
+		"observed: {web: {version: 1.0.0, state: running}, api: {version: 1.0.0, state: running}, lib: {version: 2.0.0}, mail: {version: 1.0.0, state: running}}\n"
+		"target: {web: {version: 1.0.0, state: running}, api: {version: 1.0.0, state: running}, lib: {version: 1.0.0}, mail: {version: 1.0.0, state: running}}\n");
+	environment_component(&scene.environment, "web")->drain = &drain;
+	environment_component(&scene.environment, "api")->drain = &requeues;
+	environment_component(&scene.environment, "mail")->drain = &drain;
+	generate(&scene);
+	assert_string_equal(shape(&scene),
+		"drain-web; drain-api after drain-web; stop-web after drain-api; stop-api after stop-web; requeue-api after stop-api; release-lib after requeue-api; "
+		"start-api after release-lib; start-web after start-api; resume-api after start-web; resume-web after resume-api");
+	assert_int_equal(plan_step(scene.generated.plan, "drain-web")->timeout_ms, 90000 + DRAIN_REST_MS);
+	assert_int_equal(plan_step(scene.generated.plan, "resume-web")->timeout_ms, 90000 + DRAIN_REST_MS);
+	assert_string_equal(step_subject(ctx, plan_step(scene.generated.plan, "drain-web")), "drain web");
+	assert_string_equal(step_subject(ctx, plan_step(scene.generated.plan, "resume-web")), "drain web");
+	assert_string_equal(step_subject(ctx, plan_step(scene.generated.plan, "requeue-api")), "requeue api");
+	assert_string_equal(step_subject(ctx, plan_step(scene.generated.plan, "stop-api")), "component api");
+	assert_int_equal(left_count(&scene), 0);
+	scene.input.immediate = true;
+	generate(&scene);
+	assert_string_equal(shape(&scene),
+		"stop-web; stop-api after stop-web; requeue-api after stop-api; release-lib after requeue-api; start-api after release-lib; start-web after start-api");
+	expect_left(&scene, "Warning: web is stopped at once: what it works on is cut off.");
+	expect_left(&scene, "Warning: api is stopped at once: what it works on is cut off, and put back to be done again.");
+	assert_int_equal(left_count(&scene), 2);
 }
 
 static void stopped_services(void **state)
@@ -660,6 +700,7 @@ int main(void)
 		cmocka_unit_test(with_data),
 		cmocka_unit_test(nothing_to_do),
 		cmocka_unit_test(restarts),
+		cmocka_unit_test(work_in_flight),
 		cmocka_unit_test(stopped_services),
 		cmocka_unit_test(verified),
 		cmocka_unit_test(critical_first),

@@ -66,7 +66,7 @@ static const char whole[] =
 	"    notify: [{channel: webhook, recipients: ['https://a'], on: [failed]}, {channel: webhook, recipients: 'https://b'}]\n"
 	"    objectives: {rollback: 30s, stable: 1h30m}\n"
 	"  staging: {components: {}}\n"
-	"snapshots: {keep: 5, seal: {key: {file: /etc/seal.key}}}\n"
+	"snapshots: {keep: 5, keepWithin: 2h, verify: {every: 1h, share: 25%}, seal: {key: {file: /etc/seal.key}, version: 3, previous: {1: {env: FORMER}}}}\n"
 	"store: postgres://unship@db/unship\n";
 
 static void everything(void **state)
@@ -79,8 +79,14 @@ static void everything(void **state)
 
 	expect_no_problem(problems);
 	assert_string_equal(project->name, "shop");
-	assert_int_equal(project->snapshots_keep, 5);
-	assert_non_null(project->snapshots_seal);
+	assert_int_equal(project->snapshots.keep, 5);
+	assert_int_equal(project->snapshots.keep_within_ms, 7200000);
+	assert_int_equal(project->snapshots.verify_ms, 3600000);
+	assert_true(project->snapshots.verify_share > 0.249 && project->snapshots.verify_share < 0.251);
+	assert_int_equal(project->snapshots.key_count, 2);
+	assert_int_equal(project->snapshots.keys[0].version, 3);
+	assert_int_equal(project->snapshots.keys[1].version, 1);
+	assert_string_equal(json_str(project->snapshots.keys[1].key, "env", ""), "FORMER");
 	assert_string_equal(project->store, "postgres://unship@db/unship");
 	assert_int_equal(project->environment_count, 2);
 	production = project_environment(project, "production");
@@ -127,8 +133,8 @@ static void defaults(void **state)
 	struct project *project = read_text(ctx, "project: p\nenvironments: {dev: {components: {f: {driver: flags}}}}\n", &problems);
 
 	expect_no_problem(problems);
-	assert_int_equal(project->snapshots_keep, 20);
-	assert_null(project->snapshots_seal);
+	assert_int_equal(project->snapshots.keep, 20);
+	assert_int_equal(project->snapshots.key_count, 0);
 	assert_string_equal(project->store, "sqlite");
 	assert_false(project->environments[0].protected);
 	assert_int_equal(project->environments[0].notify_count, 0);
@@ -173,6 +179,18 @@ static void environment_problems(void **state)
 		{ "components: {api: {driver: flags, needs: [web, web]}, web: {driver: flags}}", "components.api.needs[1]", "twice" },
 		{ "components: {a: {driver: flags, needs: [b]}, b: {driver: flags, needs: [c]}, c: {driver: flags, needs: [a]}}", "components", "a -> b -> c -> a" },
 		{ "components: {a: {driver: flags, needs: [a]}}", "components", "a -> a" },
+		{ "components: {a: {driver: files, paths: [x], sandbox: {path: [y]}}}", "components.a.sandbox.path", "did you mean 'paths'" },
+		{ "components: {a: {driver: files, paths: [x], sandbox: {timeout: soon, paths: ['${sandbox.dir}/x']}}}", "components.a.sandbox.timeout", "duration" },
+		{ "components: {a: {driver: files, paths: [x], sandbox: y}}", "components.a.sandbox", "" },
+		{ "components: {}\n    probes: {p: {type: http, url: u, sandbox: {ur: x}}}", "probes.p.sandbox.ur", "did you mean 'url'" },
+		{ "components: {a: {driver: flags, drain: {limit: 1s}}}", "components.a.drain", "only a service" },
+		{ "components: {a: {driver: vercel, drain: {paus: [x]}}}", "components.a.drain.paus", "did you mean 'pause'" },
+		{ "components: {a: {driver: vercel, drain: {onLimit: stop}}}", "components.a.drain.onLimit", "fail" },
+		{ "components: {a: {driver: vercel, drain: {idle: {probe: {type: htp}}}}}", "components.a.drain.idle.probe.type", "did you mean 'http'" },
+		{ "components: {a: {driver: vercel, drain: {idle: {probe: {type: http}}}}}", "components.a.drain.idle.probe.url", "required" },
+		{ "components: {a: {driver: vercel, drain: {idle: {argv: [x], probe: {type: http, url: u}}}}}", "components.a.drain", "not both" },
+		{ "components: {jobs: {driver: flags}, a: {driver: vercel, drain: {requeue: {queues: [jops]}}}}", "components.a.drain.requeue.queues[0]", "did you mean 'jobs'" },
+		{ "components: {jobs: {driver: flags}, a: {driver: vercel, drain: {requeue: {queues: [jobs]}}}}", "components.a.drain.requeue.queues[0]", "has no `queues`" },
 		{ "components: {a b: {driver: flags}}", "components[\"a b\"]", "not a name" },
 		{ "components: {a: 3}", "components.a", "" },
 		{ "components: [a]", "components", "" },

@@ -332,30 +332,6 @@ static void test_capture_and_undo(void **state)
 	worker_end(&w);
 }
 
-static void test_drain(void **state)
-{
-	struct worker w;
-	json_t *c, *seen;
-	pid_t pid;
-
-	(void)state;
-	begin(&w);
-	c = config(&w, SCRIPT);
-	worker_result(&w, "apply", c, action(&w, "start"));
-	worker_error(&w, "apply", c, action(&w, "drain"), "unsupported");
-	(void)json_object_set_new(c, "drain", json_pack("{s:[s, s, s]}", "argv", "sh", "-c", "echo $UNSHIP_PID >> drained"));
-	pid = pid_of(&w, c);
-	seen = worker_result(&w, "observe", c, action(&w, "drain"));
-	assert_true(json_is_false(json_object_get(seen, "atTarget")));
-	worker_result(&w, "apply", c, action(&w, "drain"));
-	worker_result(&w, "apply", c, action(&w, "drain")); /* once is enough */
-	seen = worker_result(&w, "observe", c, action(&w, "drain"));
-	assert_true(json_is_true(json_object_get(seen, "atTarget")));
-	worker_result(&w, "apply", c, action(&w, "stop"));
-	assert_int_equal(read_pid(&w, "drained"), pid);
-	worker_end(&w);
-}
-
 static void test_environment(void **state)
 {
 	struct err err = ERR_INIT;
@@ -449,7 +425,6 @@ int main(void)
 		cmocka_unit_test(test_interrupted_start),
 		cmocka_unit_test(test_reused_pid),
 		cmocka_unit_test(test_capture_and_undo),
-		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_ready_on_the_network),
 		cmocka_unit_test(test_bad_configuration),

@@ -165,7 +165,7 @@ static void test_observe(void **state)
 	assert_string_equal(json_canonical(world, json_object_get(world->seen.details, "rowCounts")), "{\"orders\":2,\"users\":2}");
 	assert_string_equal(
 		json_canonical(world, json_object_get(json_object_get(json_object_get(world->seen.details, "schema"), "tables"), "users")),
-		"{\"columns\":{\"id\":{\"default\":null,\"notNull\":false,\"primaryKey\":true,\"type\":\"INTEGER\"},"
+		"{\"columns\":{\"id\":{\"default\":null,\"identity\":true,\"notNull\":false,\"primaryKey\":true,\"type\":\"INTEGER\"},"
 		"\"name\":{\"default\":null,\"notNull\":true,\"primaryKey\":false,\"type\":\"TEXT\"},"
 		"\"note\":{\"default\":\"'x'\",\"notNull\":false,\"primaryKey\":false,\"type\":\"TEXT\"}}}");
 	assert_string_equal(json_str(world->seen.details, "migration", ""), "3");
@@ -193,7 +193,8 @@ static void test_whole_restore(void **state)
 	capture(world, "kept");
 	assert_int_equal(fs_list(world, in(world, "kept"), &names, &world->err), 0);
 	assert_string_equal(names[0], "database.sqlite");
-	assert_null(names[1]);
+	assert_string_equal(names[1], "tables.json");
+	assert_null(names[2]);
 	assert_int_equal(stat(in(world, "data/app.db"), &before), 0);
 	observe(world, make(world, "{'version': 'x'}", "kept"));
 	assert_int_equal(world->seen.at_target, 1);
@@ -468,6 +469,72 @@ static void test_keep_at_record(void **state)
 	assert_true(fs_exists(in(world, "snapshot/database.sqlite")));
 }
 
+static char *text_of(struct world *world, const char *path)
+{
+	char *text;
+
+	assert_int_equal(fs_read(world, in(world, path), 1 << 20, &text, NULL, &world->err), 0);
+	return text;
+}
+
+static json_t *lost(struct world *world, const char *target, const char *source)
+{
+	struct driver_call *call = make(world, target, source);
+	json_t *outputs = json_keep(call, json_object());
+
+	call->ledger_dir = in(world, "ledger");
+	if (driver_sqlite.apply(call, outputs, &world->err) < 0)
+		fail_msg("%s", world->err.text);
+	return json_object_get(outputs, "lost");
+}
+
+/* Keys of all kinds, a table without key, one that came and one that went. */
+static void test_ledger(void **state)
+{
+	struct world *world = *state;
+	char *text;
+
+	sql(world, schema);
+	sql(world,
+		"CREATE TABLE pairs (a TEXT NOT NULL, b BLOB NOT NULL, c, PRIMARY KEY (a, b)); INSERT INTO pairs VALUES ('x', x'00ff', 1), ('y', 'text', 2);"
+		"CREATE TABLE loose (what PRIMARY KEY); INSERT INTO loose VALUES (NULL), (NULL), (1); CREATE TABLE gone (x); INSERT INTO gone VALUES (1)");
+	capture(world, "kept");
+	assert_int_equal(
+		json_int(json_object_get(json_object_get(worker_json(world, text_of(world, "kept/tables.json")), "tables"), "users"),
+			"rows", 0),
+		2);
+	sql(world,
+		"UPDATE users SET note = 'new' WHERE id = 1; INSERT INTO users VALUES (3, 'cy', NULL); DELETE FROM orders WHERE id = 2; UPDATE pairs SET c = x'0a' WHERE a = 'x';"
+		"INSERT INTO loose VALUES (NULL), (NULL); DROP TABLE gone; CREATE TABLE came (r REAL); INSERT INTO came VALUES (0.5)");
+	assert_true(json_equal(lost(world, "{'version': 'x'}", "kept"),
+		worker_json(world, "{'added': 4, 'changed': 2, 'removed': 2, 'tables': 6}")));
+	text = text_of(world, "ledger/users.jsonl");
+	assert_non_null(strstr(text, "{\"change\":\"changed\",\"row\":{\"id\":1,\"name\":\"ana\",\"note\":\"new\"}}"));
+	assert_non_null(strstr(text, "{\"change\":\"added\",\"row\":{\"id\":3,\"name\":\"cy\",\"note\":null}}"));
+	assert_string_equal(text_of(world, "ledger/orders.jsonl"), "{\"change\":\"removed\",\"key\":[2]}\n");
+	assert_string_equal(text_of(world, "ledger/pairs.jsonl"),
+		"{\"change\":\"changed\",\"row\":{\"a\":\"x\",\"b\":\"x00ff\",\"c\":\"x0a\"}}\n");
+	assert_string_equal(text_of(world, "ledger/loose.jsonl"), "{\"change\":\"added\",\"row\":{\"what\":null},\"times\":2}\n");
+	assert_string_equal(text_of(world, "ledger/came.jsonl"), "{\"change\":\"added\",\"row\":{\"r\":0.5}}\n");
+	assert_non_null(strstr(text_of(world, "ledger/gone.jsonl"), "removed"));
+	/* Again: the ledger stands. */
+	assert_int_equal(json_int(lost(world, "{'version': 'x'}", "kept"), "tables", 0), 6);
+	assert_string_equal(text_of(world, "ledger/users.jsonl"), text);
+}
+
+static void test_ledger_of_tables(void **state)
+{
+	struct world *world = *state;
+
+	sql(world, schema);
+	capture(world, "kept");
+	sql(world, "UPDATE users SET note = 'new' WHERE id = 1; UPDATE orders SET total = 5");
+	assert_true(json_equal(lost(world, "{'tables': {'users': 'dep-1'}}", NULL),
+		worker_json(world, "{'added': 0, 'changed': 1, 'removed': 0, 'tables': 1}")));
+	assert_false(fs_exists(in(world, "ledger/orders.jsonl")));
+	assert_string_equal(rows(world, "SELECT total FROM orders ORDER BY id"), "5.0;5.0;");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -483,6 +550,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_busy, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keep_at_record, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_ledger, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_ledger_of_tables, set_up, tear_down),
 	};
 
 	json_setup();

@@ -313,7 +313,7 @@ static int carry_out(struct stage *stage, struct run **ret, struct err *err)
 	struct runner runner = { .journal = &stage->journal,
 		.executor = &stage->executor,
 		.environment = &environment,
-		.places = { .project_dir = "/p", .snapshot_root = "/s", .record_root = "/r" },
+		.places = { .project_dir = "/p", .open_root = "/s" },
 		.actor = "me",
 		.seal = seal,
 		.accompany = accompany,

@@ -1,10 +1,7 @@
 /* Reading and comparing folders (tree.h). Everything is opened relative to the folder above it and without following links, so that a
  * link that is swapped in meanwhile leads nowhere.
- *
- * Flushing is one syncfs for all: every fsync waits for a commit of the file system's journal, so that ten of them took 8 ms and one
- * syncfs 0.3 ms (ext4, measured); with other writers on the
- * disk the difference grew. Threads: any. */
-#include "snapshot/tree.h"
+ * Threads: any. */
+#include "tree.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* A folder as a sorted list of what is in it, with sums: what a manifest is made from and compared with. Private to this room. */
-#ifndef SNAPSHOT_TREE_H
-#define SNAPSHOT_TREE_H
+/* A folder as a sorted list of what is in it, with sums: what went into a store is compared with what came out. Independent of what the store itself reads folders with. */
+#ifndef TESTS_SNAPSHOT_TREE_H
+#define TESTS_SNAPSHOT_TREE_H
 
 #include <sys/stat.h>
 
@@ -30,10 +30,6 @@ struct tree {
  * links and folders is ERR_INVALID.
  * With `sync` all of it is flushed to the disk as well. */
 must_check int tree_read(const void *ctx, const char *root, const char *skip, bool sync, struct tree **ret, struct err *err);
-
-/* manifest.json as text, and back. Reading checks every path: inside, sorted, each once. */
-char *tree_manifest(const void *ctx, const struct tree *tree);
-must_check int tree_parse(const void *ctx, const char *text, size_t size, struct tree **ret, struct err *err);
 
 /* What is different in `now`: called for each item in the order of paths, with words such as "is missing". */
 typedef void (*tree_difference)(void *user, const char *path, const char *what);
