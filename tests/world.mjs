@@ -48,11 +48,12 @@ export class World {
     this.app = join(dir, 'app')
   }
 
-  /* versions: {'1.0.0': {healthy: true}, ...}; each is a commit with tag v1.0.0. `config: false` leaves out the component of that name. */
-  static async make({ versions = { '1.0.0': {}, '2.0.0': {} }, components = '', probes = true, extra = '', config = true } = {}) {
+  /* versions: {'1.0.0': {healthy: true}, ...}; each is a commit with tag v1.0.0. `config: false` leaves out the component of that name; `sandbox`: the service can be rehearsed, on a port of its own. */
+  static async make({ versions = { '1.0.0': {}, '2.0.0': {} }, components = '', probes = true, extra = '', config = true, sandbox = false } = {}) {
     const world = new World(mkdtempSync(join(process.env.TMPDIR ?? tmpdir(), 'unship-world-')), await freePort())
 
     world.hasConfig = config
+    world.sandboxPort = sandbox ? await freePort() : null
 
     mkdirSync(join(world.app, 'state'), { recursive: true })
     world.git('init', '-q', '-b', 'main')
@@ -97,9 +98,13 @@ ${this.hasConfig ? '      config: {driver: files, paths: [state/app.env]}' : ''}
         ready: {type: http, url: "http://127.0.0.1:${this.port}/ready"}
         critical: true
         needs: [code, ${this.hasConfig ? 'config, ' : ''}db]
+${this.sandboxPort ? `        sandbox:
+          argv: [python3, -S, service.py, "${this.sandboxPort}"]
+          env: {APP_STATE: "\${sandbox.dir}/state"}
+          ready: {type: http, url: "http://127.0.0.1:${this.sandboxPort}/ready"}` : ''}
 ${components}
 ${probes ? `    probes:
-      api-http: {type: http, url: "http://127.0.0.1:${this.port}/", timeout: 2s, component: api}` : ''}
+      api-http: {type: http, url: "http://127.0.0.1:${this.port}/", timeout: 2s, component: api${this.sandboxPort ? `, sandbox: {url: "http://127.0.0.1:${this.sandboxPort}/"}` : ''}}` : ''}
 ${extra}
 `
   }
@@ -124,8 +129,8 @@ ${extra}
     return { code: result.status, signal: result.signal, out: result.stdout, err: result.stderr }
   }
 
-  /* The answer of a command with --json; throws when it did not end with one of `codes`. */
-  json(argv, { codes = [0], ...options } = {}) {
+  /* The answer of a command with --json; throws when it did not end with one of `codes` (7: recorded, and the deployment before cannot be returned to). */
+  json(argv, { codes = argv[0] === 'record' ? [0, 7] : [0], ...options } = {}) {
     const result = this.run([...argv, '--json'], options)
     if (!codes.includes(result.code)) throw new Error(`unship ${argv.join(' ')} ended with ${result.code ?? result.signal}: ${result.out}${result.err}`)
     return JSON.parse(result.out)

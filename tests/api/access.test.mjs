@@ -181,8 +181,11 @@ describe('four eyes over HTTP', () => {
     assert.equal(asked.headers.get('location'), `/api/v1/approvals/${id}`)
     assert.equal((await send('POST', `/api/v1/approvals/${id}/approve`, cho, {})).status, 403)
     assert.equal((await send('GET', `/api/v1/approvals/${id}`, ben)).json.status, 'pending')
-    const approved = await send('POST', `/api/v1/approvals/${id}/approve`, ben, { reason: 'seen' })
-    assert.equal(approved.status < 300, true, approved.bodyText)
+    const approved = await send('POST', `/api/v1/approvals/${id}/approve`, ben, { reason: 'seen' }, { Prefer: 'wait=60' })
+    assert.equal(approved.status, 200, approved.bodyText)
+    assert.equal(approved.headers.get('preference-applied'), 'wait')
+    assert.equal(approved.json.result.status, 'completed')
+    assert.equal(approved.json.approval.id, id)
     await eventually(async () => {
       const { runs } = (await send('GET', '/api/v1/rollbacks', ben)).json
       return runs[0].status === 'completed' && runs[0].actor === 'cho'

@@ -13,12 +13,14 @@ process.env.GIT_AUTHOR_DATE = process.env.GIT_COMMITTER_DATE = '2026-01-01T00:00
 const project = `project: app
 environments:
   production:
+    readiness: {every: 0} # what the server finds out by itself, the command line alone does not
     components:
       config: {driver: files, paths: [state/app.env]}
       flags: {driver: flags, group: beta}
   guarded:
     protected: true
     approvals: {required: 1}
+    readiness: {every: 0}
     components:
       config: {driver: files, paths: [state/guarded.env]}
 `
@@ -63,6 +65,12 @@ const calls = [
   ['deployments.release', (m) => ({ id: m.second, reason: 'over' }), (m) => ['deployments', 'release', m.second, '--reason', 'over']],
   ['health.check', { environment: 'production' }, 'health production'],
   ['health.check', { environment: 'nowhere' }, 'health nowhere', { fails: 'not-found' }],
+  ['readiness.show', { environment: 'production' }, 'readiness production'],
+  ['readiness.show', { environment: 'production', targets: 0 }, 'readiness production --targets 0', { fails: 'invalid' }],
+  ['drills.run', (m) => ({ environment: 'production', to: m.first }), (m) => ['drill', 'production', '--to', m.first]],
+  ['drills.run', { environment: 'nowhere' }, 'drill nowhere', { fails: 'not-found' }],
+  ['drills.list', { environment: 'production' }, 'drill list production'],
+  ['drills.clean', {}, 'drill clean'],
   ['plans.create', { environment: 'production' }, 'plan production'],
   ['plans.create', { environment: 'production', to: '9.9.9' }, 'plan production --to 9.9.9', { fails: 'not-found' }],
   ['plans.create', { environment: 'production', target: ['config', 'nothing'] }, 'plan production --target config --target nothing', { fails: 'not-found' }],
@@ -87,6 +95,11 @@ const calls = [
   ['rollbacks.approve', {}, 'approve', { fails: 'invalid' }],
   ['rollbacks.reject', (m) => ({ id: m.run, reason: 'no' }), (m) => ['reject', m.run, '--reason', 'no'], { fails: 'invalid' }],
   ['snapshots.list', { environment: 'production' }, 'snapshots list --environment production'],
+  ['snapshots.create', { environment: 'production', reason: 'before the weekend' }, () => ['snapshots', 'create', 'production', '--reason', 'before the weekend']],
+  ['snapshots.create', { environment: 'nowhere' }, 'snapshots create nowhere', { fails: 'not-found' }],
+  ['snapshots.copy', {}, 'snapshots copy', { fails: 'invalid' }],
+  ['snapshots.fetch', { dryRun: true }, 'snapshots fetch --dry-run', { fails: 'invalid' }],
+  ['snapshots.rotate', {}, 'snapshots rotate', { fails: 'invalid' }],
   ['snapshots.show', (m) => ({ id: m.run }), (m) => ['snapshots', 'show', m.run]],
   ['snapshots.show', { id: 'run-nothing' }, 'snapshots show run-nothing', { fails: 'not-found' }],
   ['snapshots.verify', (m) => ({ id: m.run }), (m) => ['snapshots', 'verify', m.run]],
@@ -142,7 +155,7 @@ const calls = [
 ]
 
 const times = /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g
-const varies = new Set(['durationMs', 'duration', 'ms', 'medianMs', 'longestMs', 'seq', 'usedAt', 'holder', 'origin', 'pid', 'requester', 'principal', 'at', 'ended', 'startTime', 'endTime', 'bytes'])
+const varies = new Set(['durationMs', 'copyMs', 'ageMs', 'duration', 'ms', 'medianMs', 'longestMs', 'seq', 'usedAt', 'holder', 'origin', 'pid', 'requester', 'principal', 'at', 'ended', 'startTime', 'endTime', 'bytes', 'freeBytes', 'ageMs', 'medianMs', 'worstMs'])
 
 /* What differs between equal worlds: ids, times, hashes, places. */
 function masked(value, world, key) {

@@ -1,5 +1,7 @@
 /* The world of the crash tests: two deployments that differ in code, configuration, data and flags, the second running and the first known to be good. */
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { World } from '../world.mjs'
@@ -8,12 +10,20 @@ export const atStart = { version: '2.0.0', greeting: 'two', notes: 'old,new', fl
 export const atTarget = { version: '1.0.0', greeting: 'one', notes: 'old', flag: 'new-search=false' }
 
 /* `record: false`: the second is not recorded yet. Everything that a driver can do has an occasion: services are drained, old releases removed, the database is too large to be copied at once, and `other`
- * never had a release. */
-export async function prepare({ record = true, probes = true } = {}) {
-  const world = await World.make({ versions: { '1.0.0': {}, '2.0.0': {}, '3.0.0': { healthy: false } }, probes, components: '      other: {driver: git-release, repo: ., root: other}' })
+ * never had a release. `sealed`: snapshots are encrypted. */
+export async function prepare({ record = true, probes = true, sealed = false } = {}) {
+  const extra = sealed ? 'snapshots: {seal: {key: {file: seal.key}}}' : ''
+  const world = await World.make({ versions: { '1.0.0': {}, '2.0.0': {}, '3.0.0': { healthy: false } }, probes, extra, components: '      other: {driver: git-release, repo: ., root: other}\n      steps: {driver: sqlite, path: state/steps.db, migrations: {tool: sql, dir: steps}}' })
   const file = join(world.app, 'unship.yaml')
 
-  writeFileSync(file, readFileSync(file, 'utf8').replace('root: deploy}', 'root: deploy, keep: 2}').replace('grace: 2s', 'grace: 2s\n        drain: {argv: ["true"]}'))
+  if (sealed) writeFileSync(join(world.app, 'seal.key'), randomBytes(32).toString('base64'))
+  writeFileSync(file, readFileSync(file, 'utf8').replace('root: deploy}', 'root: deploy, keep: 2}').replace('grace: 2s', 'grace: 2s\n        drain: {pause: ["true"], requeue: {argv: ["true"]}}'))
+  mkdirSync(join(world.app, 'steps'))
+  for (const name of ['a', 'b']) {
+    writeFileSync(join(world.app, `steps/${name === 'a' ? 1 : 2}_${name}.up.sql`), `CREATE TABLE ${name} (x)`)
+    writeFileSync(join(world.app, `steps/${name === 'a' ? 1 : 2}_${name}.down.sql`), `DROP TABLE ${name}`)
+  }
+  schema(world, "CREATE TABLE unship_migrations (version TEXT PRIMARY KEY); CREATE TABLE a (x); CREATE TABLE b (x); INSERT INTO unship_migrations VALUES ('1'), ('2')")
   world.sql('CREATE TABLE bulk AS SELECT hex(zeroblob(20000)) AS filling')
   world.run(['flags', 'production', 'set', 'new-search', 'off', '--group', 'beta'])
   world.sql("INSERT INTO notes (text) VALUES ('old')")
@@ -22,6 +32,14 @@ export async function prepare({ record = true, probes = true } = {}) {
   world.run(['flags', 'production', 'set', 'new-search', 'on'])
   world.deploy('2.0.0', { greeting: 'two', record })
   return world
+}
+
+/* The database whose schema a plan takes back; at the beginning and at the end of every run it has both migrations. */
+function schema(world, statement) {
+  const result = spawnSync('sqlite3', [join(world.app, 'state/steps.db'), statement], { encoding: 'utf8' })
+
+  assert.equal(result.status, 0, result.stderr)
+  return result.stdout.trim()
 }
 
 /* Only the release that runs, and one that is so old that the next takes its place. */
@@ -47,6 +65,9 @@ export async function look(world) {
 
   while (!reality.version && world.services().length && Date.now() < end) reality = await world.reality()
   const { version, config, notes, flag } = reality
+  const applied = schema(world, "SELECT (SELECT group_concat(version) FROM unship_migrations) || ' ' || group_concat(name) FROM (SELECT name FROM sqlite_master WHERE length(name) = 1 ORDER BY name)")
+
+  assert.equal(applied, '1,2 a,b', 'migrations')
   return { version, greeting: /^GREETING=(.*)$/m.exec(config)[1], notes, flag }
 }
 

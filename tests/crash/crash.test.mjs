@@ -21,7 +21,17 @@ function failpoints(dir = source) {
 
 const PASSES = 4 // how often a point is let pass before the kill: 0 to 3 times
 const names = [...failpoints()].sort()
+/* Points that other tests kill at: drill.test.mjs, snapshot-copy.test.mjs; those of the snapshot store that no run passes, test_snapshot_crash.c. */
+const elsewhere = names.filter((name) => /^(drill|sandbox|copy)\./.test(name) || /^snapshot\.(exported|key_wrapped|removed|swept_key|swept_names|swept_object)$/.test(name))
 const reached = new Set() // points at which some of the runs below were killed
+
+/* Points of drivers whose servers this world does not have: the contract suite kills there, in worlds that list them. A driver of which any point is passed here must be killed at all of them here. */
+function withContracts(passed) {
+  const worlds = join(source, '../tests/contract/drivers'), here = new Set([...passed].map((name) => name.split('.')[0]))
+  const listed = readdirSync(worlds).filter((file) => file.startsWith('world_')).flatMap((file) => [...readFileSync(join(worlds, file), 'utf8').matchAll(/"([a-z_]+\.[a-z_]+)"/g)].map((match) => match[1]))
+
+  return [...new Set([...passed, ...elsewhere, ...listed.filter((name) => names.includes(name) && !here.has(name.split('.')[0]))])].sort()
+}
 
 describe('the crash points', () => {
   it('are all in docs/testing.md, and no others', () => {
@@ -47,7 +57,7 @@ function passedBy(world, argv) {
   return [...new Set(readFileSync(list, 'utf8').trim().split('\n'))].sort()
 }
 
-/* Back to version 2 for the next case, with a release still to be made and one to be removed. */
+/* Back to version 2 for the next case, with a release still to be made, one to be removed, and data that no snapshot has yet. */
 async function reset(world) {
   const { runs } = world.json(['runs', '--limit', '1'])
   const now = await look(world)
@@ -57,6 +67,7 @@ async function reset(world) {
   const again = await look(world)
   assert.deepEqual(again, atStart, 'the world could not be brought back for the next case')
   forgetReleases(world)
+  world.sql('UPDATE bulk SET filling = hex(randomblob(10000))')
 }
 
 async function inWorld(test) {
@@ -82,6 +93,7 @@ function failing(world) {
       { id: 'release', type: 'deployment', parameters: { service: 'code', version: 'v3.0.0', environment: 'production' }, timeout: 20 },
       { id: 'first-release', type: 'deployment', parameters: { service: 'other', version: 'v1.0.0', environment: 'production' }, timeout: 20 },
       { id: 'data', type: 'data', parameters: { database: 'db', tables: { notes: target } }, timeout: 20 },
+      { id: 'migrate', type: 'data', parameters: { database: 'steps', migrateTo: '1' }, timeout: 20 },
       { id: 'configure', type: 'configuration', parameters: { service: 'config', configItems: { GREETING: 'three' } }, timeout: 20 },
       { id: 'fail', type: 'command', parameters: { argv: ['false'], check: ['false'], undo: ['true'] }, timeout: 5 },
     ],
@@ -130,7 +142,7 @@ describe('killed at every point', { concurrency: false }, () => {
     })
   }))
 
-  it('that there is', () => assert.deepEqual([...reached].sort(), names, 'some points were passed by none of the runs'))
+  it('that there is', () => assert.deepEqual(withContracts(reached), names, 'some points were passed by none of the runs'))
 })
 
 /* Where a run is killed the first time, and where its recovery must end. */
@@ -171,5 +183,5 @@ describe('killed again at every point of the recovery', { concurrency: false }, 
     }))
   }
 
-  it('that there is', () => assert.deepEqual([...passed].sort(), names, 'some points were passed by none of the recoveries'))
+  it('that there is', () => assert.deepEqual(withContracts(passed), names, 'some points were passed by none of the recoveries'))
 })

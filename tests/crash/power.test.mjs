@@ -4,7 +4,8 @@
  *
  * UNSHIP_POWER_CASES: how many different states of the disk are gone through per command, spread over the run; `all` for all that were found. UNSHIP_POWER_CASE=COMMAND/AT/MANNER: only this one. */
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { cpSync, existsSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { World, withFailpoints } from '../world.mjs'
@@ -81,17 +82,32 @@ async function goThrough(t, name, world, { disk, all, recorded }, check) {
   t.diagnostic(`${chosen.length} of ${all.length} states of the disk`)
 }
 
-/* What the journal says was taken is there. */
-function checkSnapshots(world) {
-  for (const { data } of world.json(['audit', 'search', '--kind', 'snapshot.taken', '--limit', '1000']).entries) world.json(['snapshots', 'verify', data.snapshot])
+const files = (dir) => readdirSync(dir, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? files(join(dir, entry.name)) : [join(dir, entry.name)]))
+
+/* What the journal says was taken is there, and holds what stood there then: `captured`: {id of a run: what `look` said before it}. */
+function checkSnapshots(world, captured = {}) {
+  for (const { data: { snapshot } } of world.json(['audit', 'search', '--kind', 'snapshot.taken', '--limit', '1000']).entries) {
+    const to = join(world.dir, 'exported')
+
+    assert.equal(world.json(['snapshots', 'verify', snapshot]).intact, true)
+    const { metadata } = world.json(['snapshots', 'show', snapshot])
+    assert.equal(metadata.rollbackId, snapshot)
+    if (!captured[snapshot]) continue
+    assert.equal(metadata.environment, 'production')
+    world.json(['snapshots', 'export', snapshot, to])
+    const settings = files(to).filter((path) => /GREETING=/.test(readFileSync(path, 'latin1')))
+    assert.ok(settings.length > 0, 'the snapshot holds no settings')
+    for (const path of settings) assert.match(readFileSync(path, 'utf8'), new RegExp(`^GREETING=${captured[snapshot].greeting}$`, 'm'), path)
+    rmSync(to, { recursive: true })
+  }
 }
 
-/* After a loss of power in a run from one state to the other. */
-function checkRun(world, count, from, to) {
+/* After a loss of power in a run from one state to the other. `known`: it was there before. */
+function checkRun(world, count, from, to, known = false) {
   return async () => {
     const { runs } = world.json(['runs', '--limit', '1000'])
 
-    checkSnapshots(world)
+    checkSnapshots(world, runs.length > count || known ? { [runs[0].id]: from } : {})
     if (runs.length === count) { // not even begun, as far as anybody knows
       assert.deepEqual(await lookAtDisk(world), from)
       return
@@ -99,6 +115,7 @@ function checkRun(world, count, from, to) {
     const nothingRuns = hasEnded(runs[0])
     const run = recover(world, { codes: [0, 1, 3], ...restarted(world) }), goal = run.status === 'completed' ? to : from
 
+    checkSnapshots(world, { [run.id]: from }) // also what was captured before the loss, and taken after it
     /* Refused: before the first change the service is found to have been ended by the loss itself. */
     assert.ok(['completed', 'restored', 'refused'].includes(run.status), `the run is ${run.status}`)
     assert.deepEqual(await (nothingRuns || run.status === 'refused' ? lookAtDisk : look)(world), goal, `the run was ${runs[0].status} and is ${run.status}`)
@@ -133,39 +150,43 @@ describe('the power fails', { concurrency: false }, () => {
     }
   })
 
-  it('in record', (t) => inWorld({ record: false }, async (world) => {
-    const run = cut(world, ['record', 'production', '--version', '2.0.0', '--status', 'passing'])
-    const was = () => world.json(['deployments', 'production']).deployments.find(({ version }) => version === '2.0.0')
+  for (const sealed of [false, true]) {
+    const name = (command) => `${command}${sealed ? '-sealed' : ''}`, where = sealed ? ', with sealed snapshots' : ''
 
-    await goThrough(t, 'record', world, run, async () => {
-      assert.deepEqual(await lookAtDisk(world), atStart)
-      if (!was()) {
-        world.json(['record', 'production', '--version', '2.0.0', '--status', 'passing'], restarted(world))
-        return
-      }
-      /* What was recorded can be returned to: its content is there. */
-      writeFileSync(join(world.app, 'state/app.env'), 'GREETING=changed\n')
-      world.sql("INSERT INTO notes (text) VALUES ('changed')")
-      world.json(['rollback', 'production', '--to', was().id, '--no-preserve-data', '--reason', 'was it kept?', '--force', '--yes'], restarted(world))
-      assert.deepEqual(await look(world), atStart)
-    })
-  }))
+    it(`in record${where}`, (t) => inWorld({ record: false, sealed }, async (world) => {
+      const run = cut(world, ['record', 'production', '--version', '2.0.0', '--status', 'passing'])
+      const was = () => world.json(['deployments', 'production']).deployments.find(({ version }) => version === '2.0.0')
 
-  it('in a rollback', (t) => inWorld({}, async (world) => {
-    forgetReleases(world)
-    const count = countRuns(world), run = cut(world, rollback(world).command)
+      await goThrough(t, name('record'), world, run, async () => {
+        assert.deepEqual(await lookAtDisk(world), atStart)
+        if (!was()) {
+          world.json(['record', 'production', '--version', '2.0.0', '--status', 'passing'], restarted(world))
+          return
+        }
+        /* What was recorded can be returned to: its content is there. */
+        writeFileSync(join(world.app, 'state/app.env'), 'GREETING=changed\n')
+        world.sql("INSERT INTO notes (text) VALUES ('changed')")
+        world.json(['rollback', 'production', '--to', was().id, '--no-preserve-data', '--reason', 'was it kept?', '--force', '--yes'], restarted(world))
+        assert.deepEqual(await look(world), atStart)
+      })
+    }))
 
-    await goThrough(t, 'rollback', world, run, checkRun(world, count, atStart, atTarget))
-  }))
+    it(`in a rollback${where}`, (t) => inWorld({ sealed }, async (world) => {
+      forgetReleases(world)
+      const count = countRuns(world), run = cut(world, rollback(world).command)
 
-  it('in an undo', (t) => inWorld({}, async (world) => {
+      await goThrough(t, name('rollback'), world, run, checkRun(world, count, atStart, atTarget))
+    }))
+  }
+
+  it('in an undo, with sealed snapshots', (t) => inWorld({ sealed: true }, async (world) => {
     world.json(rollback(world).command)
     const count = countRuns(world), run = cut(world, ['undo', '--yes'])
 
     await goThrough(t, 'undo', world, run, checkRun(world, count, atTarget, atStart))
   }))
 
-  it('in the recovery from a loss of power', (t) => inWorld({}, async (world) => {
+  it('in the recovery from a loss of power, with sealed snapshots', (t) => inWorld({ sealed: true }, async (world) => {
     forgetReleases(world)
     const count = countRuns(world), first = cut(world, rollback(world).command)
     const middle = first.all.filter(({ manner }) => manner === 0)[Math.floor(first.all.filter(({ manner }) => manner === 0).length * 0.6)]
@@ -175,6 +196,27 @@ describe('the power fails', { concurrency: false }, () => {
     const [{ id, status }] = world.json(['runs', '--limit', '1']).runs
     assert.ok(!hasEnded({ status }))
     const run = cut(world, ['resume', id], restarted(world))
-    await goThrough(t, 'recovery', world, run, checkRun(world, count, atStart, atTarget))
+    await goThrough(t, 'recovery', world, run, checkRun(world, count, atStart, atTarget, true))
+  }))
+
+  it('while snapshots are taken, wrapped anew and removed, with sealed snapshots', (t) => inWorld({ sealed: true }, async (world) => {
+    const project = join(world.app, 'unship.yaml'), key = join(world.app, 'seal.key')
+
+    cpSync(key, join(world.app, 'former.key'))
+    writeFileSync(key, randomBytes(32).toString('base64'))
+    writeFileSync(project, readFileSync(project, 'utf8').replace('seal.key}', 'seal.key}, version: 2, previous: {1: {file: former.key}}'))
+    for (const command of [['snapshots', 'create', 'production'], ['snapshots', 'rotate'], ['snapshots', 'prune', '--keep', '0', '--yes']]) {
+      const run = cut(world, command)
+
+      await goThrough(t, command[1], world, run, () => {
+        const { snapshots } = world.json(['snapshots', 'list']) // pruned ones are not in it
+
+        for (const { id } of snapshots) assert.equal(world.json(['snapshots', 'verify', id]).intact, true)
+        world.json(command)
+      })
+      world.endServices()
+      run.disk.write(run.all.at(-1).held)
+      world.json(command)
+    }
   }))
 })

@@ -1,50 +1,39 @@
-/* Property 2: decisions about compatibility are right. Schemas are generated, changed at random, and what unship decides is compared with a small model written here:
- * the old code runs when every table and column that it knew is there with the same type, and nothing that was added insists on a value. */
+/* Property 2, configurations: what unship decides about a configuration that stays is what the older code would meet. Generated trees are recorded, changed at random and compared with a small model: the
+ * older code reads every value that it knew, by its path. (Schemas: schema.test.mjs.) */
 import assert from 'node:assert/strict'
-import { rmSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import fc from 'fast-check'
 import { World } from '../world.mjs'
 import { cases } from './common.mjs'
 
-const types = ['INTEGER', 'TEXT', 'REAL', 'BLOB']
-const column = fc.record({ type: fc.constantFrom(...types), notNull: fc.boolean() })
-const schema = fc.dictionary(fc.constantFrom('users', 'orders', 'items'), fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd'), column, { minKeys: 1 }), { minKeys: 1 })
-const change = fc.oneof(
-  fc.record({ kind: fc.constant('drop-table'), table: fc.nat() }),
-  fc.record({ kind: fc.constant('drop-column'), table: fc.nat(), column: fc.nat() }),
-  fc.record({ kind: fc.constant('add-column'), table: fc.nat(), type: fc.constantFrom(...types), notNull: fc.boolean(), withDefault: fc.boolean() }),
-  fc.record({ kind: fc.constant('add-table') }),
-)
+const key = fc.constantFrom('host', 'port', 'log', 'limits', 'mail')
+const { tree } = fc.letrec((tie) => ({
+  value: fc.oneof({ depthSize: 'small', withCrossShrink: true }, fc.oneof(fc.constantFrom('', 'text', '5'), fc.integer({ min: -5, max: 5 }), fc.constantFrom(0.5, 2.25), fc.boolean(), fc.constant(null), fc.constantFrom([], [1, 'a'])), tie('tree')),
+  tree: fc.dictionary(key, tie('value'), { maxKeys: 4 }),
+}))
+const change = fc.record({ path: fc.array(key, { minLength: 1, maxLength: 3 }), value: fc.oneof(fc.constant(undefined), fc.constantFrom('text', 5, 0.5, true, null, [], {}), tree) })
 
-const quote = (name) => `"${name}"`
-const columnText = (name, { type, notNull, fallback }) => `${quote(name)} ${type}${notNull ? ' NOT NULL' : ''}${fallback ? ' DEFAULT 0' : ''}`
-const create = (tables) => Object.entries(tables).map(([table, columns]) =>
-  `CREATE TABLE ${quote(table)} (id INTEGER PRIMARY KEY, ${Object.entries(columns).map(([name, c]) => columnText(name, c)).join(', ')});`).join('\n')
+const isTree = (value) => typeof value === 'object' && value !== null && !Array.isArray(value)
+const kind = (value) => (Array.isArray(value) ? 'list' : value === null ? 'null' : typeof value === 'number' ? (Number.isInteger(value) ? 'integer' : 'number') : typeof value)
 
-function apply(tables, { kind, ...c }) {
-  const names = Object.keys(tables)
-  const table = names.length ? names[c.table % names.length] : undefined
+function applied(tree, { path, value }) {
+  let at = tree
 
-  if (kind === 'add-table') tables.fresh = { x: { type: 'TEXT', notNull: true } }
-  else if (table === undefined) return
-  else if (kind === 'drop-table') delete tables[table]
-  else if (kind === 'add-column') tables[table].added = { type: c.type, notNull: c.notNull, fallback: c.withDefault }
-  else if (Object.keys(tables[table]).length > 1) delete tables[table][Object.keys(tables[table])[c.column % Object.keys(tables[table]).length]]
-}
-
-/* The model: may code that was written for `old` run on `live`? */
-function runsOn(old, live) {
-  for (const [table, columns] of Object.entries(old)) {
-    if (!live[table]) return false
-    for (const name of Object.keys(columns)) if (!live[table][name]) return false
-    for (const [name, c] of Object.entries(live[table])) if (!columns[name] && c.notNull && !c.fallback) return false
+  for (const part of path.slice(0, -1)) {
+    if (!isTree(at[part])) return
+    at = at[part]
   }
-  return true
+  if (value === undefined) delete at[path.at(-1)]
+  else at[path.at(-1)] = structuredClone(value)
 }
 
-describe('property 2: compatibility decisions are right', () => {
+/* [path, value] of everything that is read: leaves, and trees in which there is nothing. */
+const leaves = (tree, path = []) => Object.entries(tree).flatMap(([name, value]) => (isTree(value) && Object.keys(value).length ? leaves(value, [...path, name]) : [[[...path, name], value]]))
+const reading = (tree, path) => path.reduce((at, part) => (isTree(at) && Object.hasOwn(at, part) ? at[part] : undefined), tree)
+
+describe('property 2: what stays of a configuration serves the older code', () => {
   let world
 
   before(() => {
@@ -52,30 +41,37 @@ describe('property 2: compatibility decisions are right', () => {
 environments:
   production:
     components:
-      db: {driver: sqlite, path: state/app.db}
-      config: {driver: files, paths: [state/app.env]}
+      config: {driver: files, paths: [state/app.json]}
+      code: {driver: files, paths: [state/code.env]}
 `)
   })
   after(() => world.remove())
 
-  it('a target is refused exactly when its code cannot run on the live schema', () => {
+  it('missing keys are errors, other types are warnings, and nothing else is said', () => {
     let turn = 0
 
-    fc.assert(fc.property(schema, fc.array(change, { maxLength: 3 }), (old, changes) => {
+    fc.assert(fc.property(tree, fc.array(change, { maxLength: 4 }), (old, changes) => {
       const live = structuredClone(old)
-      for (const c of changes) apply(live, c)
-      const remake = (tables) => {
-        for (const suffix of ['', '-wal', '-shm']) rmSync(join(world.app, `state/app.db${suffix}`), { force: true })
-        world.sql(create(tables) || 'VACUUM')
+      for (const one of changes) applied(live, one)
+      const put = (content) => {
+        writeFileSync(join(world.app, 'state/app.json'), JSON.stringify(content))
+        writeFileSync(join(world.app, 'state/code.env'), `TURN=${turn++}\n`)
       }
-      remake(old)
-      const target = world.json(['record', 'production', '--version', `1.0.${turn++}`, '--status', 'passing'])
-      remake(live)
-      world.json(['record', 'production', '--version', `2.0.${turn++}`])
-      const { findings } = world.json(['plan', 'production', '--to', target.id])
-      const refused = findings.some(({ name, passed, severity }) => name === 'schema_compatibility' && !passed && severity === 'error')
+      put(old)
+      const target = world.json(['record', 'production', '--version', `1.0.${turn}`, '--status', 'passing'])
+      put(live)
+      world.json(['record', 'production', '--version', `2.0.${turn}`])
+      const { findings } = world.json(['plan', 'production', '--to', target.id, '--target', 'code'])
+      const said = findings.filter(({ name, passed, component }) => name === 'config_compatibility' && !passed && component === 'config').map(({ severity, evidence }) => `${severity} ${evidence.key}`).sort()
+      const expected = leaves(old).flatMap(([path, value]) => {
+        const now = reading(live, path)
+        if (now === undefined) return [`error ${path.join('.')}`]
+        if (isTree(value) && isTree(now)) return []
+        if (isTree(now) && Object.keys(now).length) return [`error ${path.join('.')}`] // a value became a tree of others
+        return kind(now) === kind(value) ? [] : [`warning ${path.join('.')}`]
+      }).sort()
 
-      assert.equal(refused, !runsOn(old, live), JSON.stringify({ old, live, findings }))
-    }), cases(30))
+      assert.deepEqual(said, expected, JSON.stringify({ old, live }))
+    }), cases(60))
   })
 })

@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writ
 import { dirname, join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import fc from 'fast-check'
+import { deployed, obstacles, obstacleWorld } from '../support/obstacles.mjs'
 import { World } from '../world.mjs'
 import { cases, fingerprint } from './common.mjs'
 
@@ -56,6 +57,36 @@ describe('property 3: a failed safety check changes nothing', () => {
       }
     }), cases(16))
   })
+})
+
+/* The same for each check there is: whatever stands there, and whatever of it speaks against the rollback, alone or with others. */
+describe('property 3, check by check', () => {
+  for (const { name, first, arrange } of obstacles) {
+    it(`${name} changes nothing`, () => {
+      fc.assert(fc.property(content, fc.subarray(obstacles.filter((other) => other.name !== name && !other.first && other.name !== 'check_timeout'), { maxLength: 2 }), (now, others) => {
+        const world = obstacleWorld()
+
+        try {
+          const both = deployed(world, first)
+          writeFileSync(join(world.app, 'state/app.env'), Object.entries(now.env).map(([key, value]) => `${key}="${value}"\n`).join(''))
+          for (const text of now.rows) world.sql(`INSERT INTO notes VALUES ('${text}')`)
+          for (const other of others) other.arrange(world, both)
+          arrange(world, both) // last: two that write the same script would undo each other
+          const before = fingerprint(world.app, (path) => path.includes('.deployments/'))
+          const argv = ['rollback', 'production', '--to', both.target.id, '--reason', 'test', '--yes', '--json']
+          const result = world.run(argv)
+
+          assert.equal(result.code, 3, result.out + result.err)
+          assert.ok(JSON.parse(result.out).findings.some((finding) => finding.name === name && !finding.passed && finding.severity === 'error'), result.out)
+          assert.deepEqual(fingerprint(world.app, (path) => path.includes('.deployments/')), before)
+          assert.equal(world.json(['runs']).runs.length, 0)
+          assert.equal(world.json(['audit', 'search', '--kind', 'refused']).entries.length, 1)
+        } finally {
+          world.remove()
+        }
+      }), cases(2))
+    })
+  }
 })
 
 describe('property 4: backups are complete and intact', () => {

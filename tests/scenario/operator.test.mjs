@@ -204,7 +204,8 @@ describe('config check', () => {
     assert.deepEqual(places(answer, 'error'), ["5:35 directory 'nowhere' does not exist"])
     assert.deepEqual(places(answer, 'warning'), [
       "5:50 directory 'deploy' does not exist (yet)", "6:52 file 'state/none.env' does not exist (yet)", "7:28 file 'state/none.db' does not exist (yet)",
-      "8:37 program 'no-such-program' is not in PATH on this machine", "9:37 program './none.sh' is not there, or cannot be run", "11:30 program 'check_nothing' is not in PATH on this machine"])
+      "8:37 program 'no-such-program' is not in PATH on this machine", "9:37 program './none.sh' is not there, or cannot be run", "11:30 program 'check_nothing' is not in PATH on this machine",
+      '1:1 snapshots are not encrypted: there is no key in snapshots.seal'])
     const { out, err } = world.run(['config', 'check'])
     assert.equal(out, '')
     assert.match(err, /unship\.yaml:8:37: warning: .*no-such-program/)

@@ -95,7 +95,7 @@ describe('a rollback', () => {
     assert.deepEqual(Object.keys(metadata).sort(), ['environment', 'fromDeploymentId', 'preserveData', 'rollbackId', 'timestamp', 'toDeploymentId'])
     assert.equal(metadata.fromDeploymentId, third.id)
     assert.equal(metadata.toDeploymentId, second.id)
-    assert.ok(existsSync(join(dir, 'manifest.json')))
+    assert.ok(existsSync(join(dir, 'commit')))
     assert.equal(world.json(['snapshots', 'verify', done.rollbackId]).intact, true)
   })
 

@@ -13,7 +13,7 @@
  * wrote (services: as if never flushed); effects outside of the folder. Processes are not ended in the middle: since a loss of power ends all of them, what the disk holds is all that is left of a moment. */
 import { createHash } from 'node:crypto'
 import {
-  chmodSync, closeSync, ftruncateSync, lstatSync, mkdirSync, openSync, readFileSync, readdirSync, readlinkSync, readSync, realpathSync, rmSync, symlinkSync, utimesSync, writeFileSync, writeSync,
+  chmodSync, closeSync, ftruncateSync, linkSync, lstatSync, mkdirSync, openSync, readFileSync, readdirSync, readlinkSync, readSync, realpathSync, rmSync, symlinkSync, utimesSync, writeFileSync, writeSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { withFailpoints } from '../world.mjs'
@@ -129,7 +129,8 @@ export class Disk {
   }
 
   read(path, apart = new Set()) {
-    const st = lstatSync(path, { bigint: true }), mode = Number(st.mode)
+    const st = lstatSync(path, { bigint: true }), mode = Number(st.mode), known = this.inodes.get(Number(st.ino))
+    if (known) return known // another name of it
     const file = made(mode, (mode & TYPE) === FOLDER ? null : (mode & TYPE) === SYMLINK ? Buffer.from(readlinkSync(path)) : readFileSync(path))
 
     file.times = [Number(st.atimeNs) / 1e9, Number(st.mtimeNs) / 1e9]
@@ -217,7 +218,9 @@ export class Disk {
       happened.add(change)
       carryOut(change, namesOf)
     }
-    const copy = (file) => {
+    const copies = new Map() // a file with several names is one file
+    const copy = (file) => copies.get(file) ?? copies.set(file, copyOf(file)).get(file)
+    const copyOf = (file) => {
       if (file.type === FOLDER) return { type: FOLDER, mode: file.flushedMode, times: null, names: new Map([...namesOf(file)].map(([name, child]) => [name, copy(child)])) }
       return { type: file.type, mode: chance() < keepContent ? file.mode : file.flushedMode, times: file.times, content: file.changes.length ? torn(file, chance, keepContent) : file.flushed }
     }
@@ -227,7 +230,8 @@ export class Disk {
   /* Makes the folder on the real disk what `held` says. */
   write(held) {
     for (const name of readdirSync(this.root)) if (!this.apart.has(name)) rmSync(join(this.root, name), { recursive: true, force: true })
-    for (const [name, file] of held.names) writeTree(join(this.root, name), file)
+    const paths = new Map()
+    for (const [name, file] of held.names) writeTree(join(this.root, name), file, paths)
   }
 }
 
@@ -240,14 +244,20 @@ function carryOut(change, where) {
   if (target) namesOf(target[0]).set(target[1], change.file)
 }
 
-function writeTree(path, file) {
+/* `paths`: of the files that were written. */
+function writeTree(path, file, paths) {
+  if (paths.has(file)) {
+    linkSync(paths.get(file), path)
+    return
+  }
+  paths.set(file, path)
   if (file.type === SYMLINK) {
     symlinkSync(file.content.toString(), path)
     return
   }
   if (file.type === FOLDER) {
     mkdirSync(path, 0o700)
-    for (const [name, child] of file.names) writeTree(join(path, name), child)
+    for (const [name, child] of file.names) writeTree(join(path, name), child, paths)
   } else {
     const fd = openSync(path, 'wx', 0o600)
     if (file.content.length) writeSync(fd, file.content)
@@ -258,9 +268,10 @@ function writeTree(path, file) {
 }
 
 function digest(held) {
-  const hash = createHash('sha1')
+  const hash = createHash('sha1'), numbers = new Map()
   const add = (path, file) => {
-    hash.update(`${path}\0${file.type}\0${file.mode}\0`)
+    if (!numbers.has(file)) numbers.set(file, numbers.size)
+    hash.update(`${path}\0${numbers.get(file)}\0${file.type}\0${file.mode}\0`)
     if (file.content) hash.update(file.content)
     else for (const name of [...file.names.keys()].sort()) add(`${path}/${name}`, file.names.get(name))
   }
