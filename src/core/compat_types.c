@@ -221,17 +221,31 @@ static bool is_number(const struct type *type)
 	return type->family == FAMILY_INTEGER || type->family == FAMILY_REAL || type->family == FAMILY_DECIMAL;
 }
 
+static enum compat_fit fit_real(const struct type *live, const struct type *target)
+{
+	if (live->size < target->size)
+		return FIT_NARROWER;
+	return live->size > target->size || strcmp(live->text, target->text) != 0 ? FIT_CONVERTS : FIT_SAME;
+}
+
+static enum compat_fit fit_same_family(const struct type *live, const struct type *target)
+{
+	switch (live->family) {
+	case FAMILY_INTEGER:
+		return fit_integer(live, target);
+	case FAMILY_DECIMAL:
+		return fit_decimal(live, target);
+	default:
+		return fit_real(live, target);
+	}
+}
+
 static enum compat_fit fit_number(const struct type *live, const struct type *target)
 {
 	if (live->is_unsigned && !target->is_unsigned)
 		return FIT_NARROWER;
 	if (live->family == target->family)
-		return live->family == FAMILY_INTEGER      ? fit_integer(live, target)
-			: live->family == FAMILY_DECIMAL   ? fit_decimal(live, target)
-			: live->size < target->size        ? FIT_NARROWER
-			: live->size > target->size        ? FIT_CONVERTS
-			: strcmp(live->text, target->text) ? FIT_CONVERTS
-							   : FIT_SAME;
+		return fit_same_family(live, target);
 	switch (live->family) {
 	case FAMILY_INTEGER: /* takes no fractions, and of a decimal without them only what surely fits */
 		return target->family == FAMILY_DECIMAL && target->size > 0 && target->scale == 0 &&

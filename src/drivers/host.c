@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -593,6 +594,8 @@ int host_main(const struct catalogue *catalogue, int argc, char **argv)
 
 	json_setup();
 	hash_setup();
+	/* A server that goes away is an error of the call, not the end of the worker. Programs that it starts are given the usual handling again (base/child.c). */
+	(void)signal(SIGPIPE, SIG_IGN);
 	if (argc != 3) {
 		log_event(LOG_ERROR, "a worker is started by unship itself, with the kind and the name of what it does", NULL);
 		return 2;

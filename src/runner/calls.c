@@ -190,9 +190,7 @@ int active_call(struct active *a, const struct decision *decision, struct err *e
 	r = make_ready(a, &work, &why, err);
 	if (r < 0)
 		return r;
-	if (why.code == ERR_NONE)
-		r = active_start(a, &work, &flight, &why);
-	if (why.code != ERR_NONE) {
+	if (why.code != ERR_NONE || active_start(a, &work, &flight, &why) < 0) {
 		not_made(a, decision, &why, true);
 		return 0;
 	}

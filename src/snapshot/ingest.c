@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
@@ -392,6 +393,16 @@ static bool is_as_listed(const struct taken *taken, int fd)
 	return cache_stamp_same(&stamp, &taken->stamp);
 }
 
+/* Times of files go by the coarse clock of the kernel, some milliseconds at a time: of two changes within a tick only the first is seen. A file that was changed in this one is read when the next has begun. */
+static void await_tick(const struct cache_stamp *stamp)
+{
+	struct timespec now, tick;
+
+	if (clock_getres(CLOCK_REALTIME_COARSE, &tick) == 0 && clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0 &&
+		stamp->ctime_ns >= (int64_t)now.tv_sec * 1000000000 + now.tv_nsec)
+		clock_sleep_ms(tick.tv_nsec / 1000000 + 1);
+}
+
 /* Gone, or another one than was listed: listed anew by the next round. */
 static int read_segment(struct ingest *ingest, struct taken *taken, int fd, struct object_work *work, uint32_t segment, bool *ret_new,
 	struct err *err)
@@ -442,6 +453,7 @@ static int do_job(void *user, struct object_work *work, size_t index, struct err
 	fd = open_source(ingest, taken);
 	if (fd < 0 && errno != ENOENT && errno != ELOOP && errno != ENOTDIR && errno != ENXIO)
 		return err_errno(err, errno, "%s", taken->item.path);
+	await_tick(&taken->stamp);
 	if (fd < 0 || !is_as_listed(taken, fd)) {
 		atomic_store(&taken->state, CHANGED);
 		return 0;

@@ -160,7 +160,7 @@ static const char *const dbmate = "{'tool': 'dbmate', 'dir': 'db', 'program': ['
 
 static void migrate_up(struct world *world)
 {
-	const char *const argv[] = { DBMATE, "--url", mem_printf(world, "sqlite:%s", in(world, "app.db")), "-d", in(world, "db"),
+	const char *const argv[] = { (DBMATE), "--url", mem_printf(world, "sqlite:%s", in(world, "app.db")), "-d", in(world, "db"),
 		"--no-dump-schema", "up", NULL };
 	struct proc_result result;
 

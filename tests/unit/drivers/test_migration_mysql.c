@@ -77,7 +77,7 @@ static const char *const dbmate = "{'tool': 'dbmate', 'dir': 'db', 'program': ['
 static void migrate_up(struct world *world)
 {
 	must_run(world,
-		(const char *const[]){ DBMATE, "--url",
+		(const char *const[]){ (DBMATE), "--url",
 			mem_printf(world, "mysql://keeper:%s@127.0.0.1:%d/%s", text_url_encode(world, PASSWORD), server->port, world->name),
 			"-d", in(world, "db"), "--no-dump-schema", "up", NULL },
 		world->folder, NULL);
@@ -157,7 +157,7 @@ static void test_liquibase(void **state)
 		"--liquibase formatted sql\n\n--changeset ann:1\nCREATE TABLE users (id int);\n--rollback DROP TABLE users;\n\n"
 		"--changeset ann:2\nCREATE TABLE orders (id int);\n--rollback DROP TABLE orders;\n");
 	must_run(world,
-		(const char *const[]){ LIQUIBASE, "--show-banner=false",
+		(const char *const[]){ (LIQUIBASE), "--show-banner=false",
 			mem_printf(world, "--url=jdbc:mariadb://127.0.0.1:%d/%s", server->port, world->name), "--username=keeper",
 			"--changelog-file=changelog.sql", "--search-path=db", "update", NULL },
 		world->folder, environment);

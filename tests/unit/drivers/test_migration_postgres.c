@@ -160,7 +160,7 @@ static const char *const liquibase_config = "{'tool': 'liquibase', 'dir': 'db', 
 static void liquibase(struct world *world, const char *changelog, const char *word)
 {
 	must_run(world,
-		(const char *const[]){ LIQUIBASE, "--show-banner=false",
+		(const char *const[]){ (LIQUIBASE), "--show-banner=false",
 			mem_printf(world, "--url=jdbc:postgresql://127.0.0.1:%d/%s?sslmode=disable", server->port, world->name),
 			"--username=postgres", mem_printf(world, "--changelog-file=%s", changelog), "--search-path=db", word, NULL },
 		world->folder, environment);
@@ -232,7 +232,7 @@ static void test_dbmate(void **state)
 	put(world, "db/1_a.sql", "-- migrate:up\nCREATE TABLE a (x int);\n-- migrate:down\nDROP TABLE a;\n");
 	put(world, "db/2_b.sql", "-- migrate:up\nCREATE TABLE b (x int);\n-- migrate:down\nDROP TABLE b;\n");
 	must_run(world,
-		(const char *const[]){ DBMATE, "--url",
+		(const char *const[]){ (DBMATE), "--url",
 			mem_printf(world, "postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable",
 				text_url_encode(world, POSTGRES_PASSWORD), server->port, world->name),
 			"-d", in(world, "db"), "--no-dump-schema", "up", NULL },

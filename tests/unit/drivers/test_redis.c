@@ -596,5 +596,6 @@ int main(void)
 
 	json_setup();
 	hash_setup();
+	(void)signal(SIGPIPE, SIG_IGN); /* as host_main does */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

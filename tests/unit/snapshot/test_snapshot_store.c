@@ -220,6 +220,74 @@ static void test_young_files_are_read(void **state)
 	}
 }
 
+/* The program's reads of files, half of what is asked for first; then somebody changes the file, as often as it is said here. */
+static struct {
+	const char *path;
+	size_t size;
+	int times;
+	uint8_t value;
+} meddler;
+
+ssize_t __real_pread64(int fd, void *bytes, size_t size, off_t offset);
+ssize_t __wrap_pread64(int fd, void *bytes, size_t size, off_t offset);
+ssize_t __wrap_pread64(int fd, void *bytes, size_t size, off_t offset)
+{
+	ssize_t n = __real_pread64(fd, bytes, size > 1 ? size / 2 : size, offset);
+	struct stat st, busy;
+
+	if (meddler.times > 0 && n > 0 && fstat(fd, &st) == 0 && stat(meddler.path, &busy) == 0 && st.st_ino == busy.st_ino) {
+		uint8_t *fresh = mem_array(NULL, uint8_t, meddler.size);
+		int to = open(meddler.path, O_WRONLY | O_CLOEXEC);
+
+		meddler.times--;
+		memset(fresh, ++meddler.value, meddler.size);
+		assert_int_equal(pwrite(to, fresh, meddler.size, 0), meddler.size);
+		(void)close(to);
+		(void)talloc_free(fresh);
+	}
+	return n;
+}
+
+static void test_a_file_that_changes(void **state)
+{
+	struct world *world = *state;
+	const char *path = at(world, "source/busy");
+	uint8_t *bytes = mem_array(world, uint8_t, 300000);
+	struct snapshot_summary summary;
+	struct err error = ERR_INIT;
+	char *text;
+	size_t size;
+
+	/* Young and old, so that a change within a tick of the clock, which no time tells of, is among them. */
+	for (int times = 0; times <= 3; times++) {
+		char *id = mem_printf(world, "run-%d", times);
+
+		memset(bytes, 100, 300000);
+		put(path, bytes, 300000, 0600);
+		if (times == 3)
+			clock_sleep_ms(50);
+		meddler.path = path;
+		meddler.size = 300000;
+		meddler.times = times;
+		meddler.value = 0;
+		assert_int_equal(begin(world, id), 0);
+		assert_ok(snapshot_add_tree(world->store, id, "state/tree", world->source, &error));
+		take(world, id, &summary);
+		assert_int_equal(meddler.times, 0);
+		assert_ok(snapshot_export(world->store, id, "state/tree/busy", at(world, "out-%d", times), &error));
+		assert_ok(fs_read(world, at(world, "out-%d", times), 300000, &text, &size, &error));
+		assert_int_equal(size, 300000);
+		for (size_t i = 0; i < size; i++)
+			assert_int_equal(text[i], times ? times : 100);
+	}
+	meddler.times = 1000;
+	assert_int_equal(begin(world, "run-9"), 0);
+	assert_ok(snapshot_add_tree(world->store, "run-9", "state/tree", world->source, &error));
+	assert_int_equal(snapshot_seal(world->store, "run-9", &summary, &error), -ERR_CHANGED);
+	assert_non_null(strstr(error.text, "state/tree/busy changes while it is read"));
+	meddler.times = 0;
+}
+
 static void test_equal_content_is_stored_once(void **state)
 {
 	struct world *world = *state;
@@ -561,6 +629,7 @@ int main(void)
 		BOTH(test_unchanged),
 		BOTH(test_cache_is_not_believed),
 		BOTH(test_young_files_are_read),
+		BOTH(test_a_file_that_changes),
 		BOTH(test_equal_content_is_stored_once),
 		BOTH(test_open_parts),
 		BOTH(test_files_and_measure),
