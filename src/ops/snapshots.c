@@ -73,6 +73,7 @@ static json_t *snapshot_json(const void *ctx, const struct snapshot_row *row)
 static int snapshots_list(struct op *op, const void *params, json_t **ret, struct err *err)
 {
 	const struct snapshot_params *p = params;
+	struct environment *environment;
 	struct snapshot_store *store;
 	struct snapshot_row *rows;
 	json_t *list;
@@ -84,6 +85,9 @@ static int snapshots_list(struct op *op, const void *params, json_t **ret, struc
 		r = content_store(op->workspace, &store, err);
 	if (r == 0)
 		r = store_snapshots(op->workspace->store, op->ctx, p->environment, &rows, &count, err);
+	/* One that is no more may still have some; a name that was never one is a mistake. */
+	if (r == 0 && p->environment && count == 0)
+		r = workspace_environment(op->workspace, p->environment, &environment, err);
 	if (r < 0)
 		return r;
 	list = json_keep(op->ctx, json_array());

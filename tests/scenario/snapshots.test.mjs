@@ -67,6 +67,7 @@ describe('sealed snapshots', () => {
 
     assert.equal(list.sealed, true)
     assert.ok(list.snapshots.some(({ id, kind }) => id === run && kind === 'run'))
+    assert.match(world.run(['snapshots', 'list', 'prod'], { codes: [2] }).err, /no environment 'prod'; there is production/)
     assert.equal(world.json(['snapshots', 'verify', run]).intact, true)
   })
 
@@ -162,7 +163,7 @@ describe('snapshots without a key', () => {
       write(world, 'two')
       world.json(['record', 'production', '--version', '2.0.0'])
       const { rollbackId } = world.json(['rollback', 'production', '--to', first.id, '--reason', 'test', '--yes'])
-      const { out } = world.run(['snapshots', 'list'])
+      const { out } = world.run(['snapshots', 'list', 'production'])
       assert.match(out, /not encrypted/)
       assert.ok(holding(join(world.app, '.deployments/rollback-snapshots', rollbackId), canary).length > 0)
       /* A key that comes later leaves them as they are. */

@@ -41,7 +41,7 @@ const struct command commands[] = {
 	{ "flags {environment} evaluate {key}", "flags.evaluate", NULL, NULL, NULL, render_flag },
 	{ "flags {environment} remove {key}", "flags.remove", NULL, NULL, NULL, render_flag },
 	{ "flags {environment} history", "flags.history", NULL, NULL, NULL, render_flag_history },
-	{ "snapshots list", "snapshots.list", NULL, NULL, NULL, render_snapshots },
+	{ "snapshots list {environment?}", "snapshots.list", NULL, NULL, NULL, render_snapshots },
 	{ "snapshots show {id?}", "snapshots.show", NULL, NULL, NULL, render_snapshot },
 	{ "snapshots verify {id?}", "snapshots.verify", NULL, NULL, NULL, render_snapshot },
 	{ "snapshots restore {id?}", "snapshots.restore", NULL, "yes confirm", NULL, render_run },
