@@ -387,7 +387,7 @@ static void test_ready_on_the_network(void **state)
 	worker_result(&w, "apply", c, action(&w, "restart"));
 	assert_true(json_is_true(json_object_get(worker_result(&w, "observe", c, NULL), "healthy")));
 	json_put_str(ready, "url", mem_printf(w.ctx, "http://127.0.0.1:%d/not-there", port));
-	(void)json_object_set_new(c, "readyTimeout", json_string("300ms"));
+	(void)json_object_set_new(c, "readyTimeout", json_string("3s"));
 	assert_non_null(strstr(worker_error(&w, "apply", c, action(&w, "start"), "timeout"), "status 404"));
 	assert_true(json_is_false(json_object_get(worker_result(&w, "observe", c, action(&w, "start")), "atTarget")));
 	worker_result(&w, "apply", c, action(&w, "stop"));
